@@ -1,0 +1,172 @@
+"""What every test of the workspace may ask of the machine: the marker ``needs`` and the fixture ``tool``.
+
+Imports nothing beyond the standard library and pytest: the tests of one distribution alone use it too.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent
+
+
+def find_tool(name: str) -> str | None:
+    """The path of a program, None if it is not here; ``sbin`` counts, which is not on every user's PATH."""
+    places = [
+        os.environ.get("REXRAY_TOOLS_BIN", ""),
+        str(ROOT / ".tools" / "bin"),
+        str(Path(sys.executable).parent),
+        os.environ.get("PATH", os.defpath),
+        "/usr/sbin:/sbin",
+    ]
+    return shutil.which(name, path=os.pathsep.join(place for place in places if place))
+
+
+_TRY_TO_MOUNT = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 0x40000
+sys.exit(
+    libc.unshare(CLONE_NEWNS)
+    or libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None)
+    or libc.mount(b"tmpfs", os.fsencode(sys.argv[1]), b"tmpfs", 0, None)
+)
+"""
+
+
+def _can_mount() -> bool:
+    with tempfile.TemporaryDirectory() as directory:
+        command = [sys.executable, "-c", _TRY_TO_MOUNT, directory]
+        return os.geteuid() == 0 and subprocess.run(command, check=False, timeout=30).returncode == 0
+
+
+def _can_loop() -> bool:
+    losetup = find_tool("losetup")
+    if losetup is None or os.geteuid() != 0:
+        return False
+    with tempfile.NamedTemporaryFile() as image:
+        image.truncate(1 << 20)
+        attach = [losetup, "--find", "--show", image.name]
+        attached = subprocess.run(attach, check=False, capture_output=True, text=True, timeout=30)
+        if attached.returncode != 0:
+            return False
+        detach = [losetup, "--detach", attached.stdout.strip()]
+        return subprocess.run(detach, check=False, timeout=30).returncode == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A part of a machine that some tests need: how to see it, and how to come by it."""
+
+    present: Callable[[], bool]
+    hint: str
+    in_ci: bool = True
+    """Whether CI must have it: what ``.ci/run`` installs fails there when it is missing, it does not skip."""
+
+
+def _programs(*names: str) -> Callable[[], bool]:
+    return lambda: all(find_tool(name) for name in names)
+
+
+PARTS = {
+    "root": Part(present=_can_mount, hint="run as root where mounts are allowed"),
+    "loop": Part(present=_can_loop, hint="run as root where loop devices are allowed", in_ci=False),
+    "docker": Part(
+        present=_programs("dockerd", "docker", "containerd", "runc", "iptables"),
+        hint="apt-get install docker.io",
+    ),
+    "busybox": Part(present=_programs("busybox"), hint="apt-get install busybox-static"),
+    "curl": Part(present=_programs("curl"), hint="apt-get install curl"),
+    "git": Part(present=_programs("git"), hint="apt-get install git"),
+    "mkfs.ext4": Part(present=_programs("mkfs.ext4"), hint="apt-get install e2fsprogs"),
+    "mkfs.xfs": Part(present=_programs("mkfs.xfs"), hint="apt-get install xfsprogs"),
+    "mkfs.btrfs": Part(present=_programs("mkfs.btrfs"), hint="apt-get install btrfs-progs"),
+    "csi-sanity": Part(present=_programs("csi-sanity"), hint="make tools"),
+    "csc": Part(present=_programs("csc"), hint="make tools"),
+    "go": Part(present=_programs("go"), hint="install Go 1.25 or later", in_ci=False),
+}
+"""Every part that ``@pytest.mark.needs("PART", ...)`` may name."""
+
+
+@functools.cache
+def is_present(part: str) -> bool:
+    """Whether this machine has the part; looked at once."""
+    return PARTS[part].present()
+
+
+def in_ci() -> bool:
+    """Whether this is a run of CI."""
+    return os.environ.get("CI", "").lower() not in ("", "0", "false", "no")
+
+
+_missing = pytest.StashKey[Counter[str]]()
+"""How many tests were skipped for want of each part."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin the count of what is missing."""
+    config.stash[_missing] = Counter()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A part that is misspelt must not look like one that is missing."""
+    for item in items:
+        unknown = set(_parts_of(item)) - PARTS.keys()
+        if unknown:
+            raise pytest.UsageError(f"{item.nodeid} needs {sorted(unknown)}: conftest.py knows {sorted(PARTS)}")
+
+
+def _parts_of(item: pytest.Item) -> list[str]:
+    return [part for mark in item.iter_markers("needs") for part in mark.args]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose parts are missing; in CI, fail it if the part ought to be there."""
+    missing = [part for part in dict.fromkeys(_parts_of(item)) if not is_present(part)]
+    if not missing:
+        return
+    reason = "; ".join(f"needs {part}: {PARTS[part].hint}" for part in missing)
+    if in_ci() and any(PARTS[part].in_ci for part in missing):
+        pytest.fail(reason, pytrace=False)
+    item.config.stash[_missing].update(missing)
+    pytest.skip(reason)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> Generator[None, None, None]:
+    """After everything else, name what was skipped and what to install for it."""
+    yield
+    missing = config.stash[_missing]
+    if not missing:
+        return
+    terminalreporter.section("skipped for want of a part of this machine")
+    for part, tests in sorted(missing.items()):
+        count = f"{tests} test{'s' if tests > 1 else ''}"
+        terminalreporter.line(f"{part:<12} {count:<12} {PARTS[part].hint}")
+
+
+@pytest.fixture(scope="session")
+def tool() -> Callable[[str], str]:
+    """``tool("csc")`` is the path of that program; a test that calls it names the part with ``needs``."""
+
+    def path_of(name: str) -> str:
+        found = find_tool(name)
+        if found is None:
+            pytest.fail(f"{name} is not here: let the test say what it needs", pytrace=False)
+        return found
+
+    return path_of

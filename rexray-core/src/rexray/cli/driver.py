@@ -1,0 +1,56 @@
+"""``rexray driver``: what is installed."""
+
+from __future__ import annotations
+
+import click
+
+from rexray.cli.base import Group
+from rexray.cli.output import emit
+from rexray.registry import Installed, registry
+
+COLUMNS = ("name", "kind", "distribution", "version", "status", "whynot", "capabilities")
+
+
+@click.group(cls=Group, invoke_without_command=True)
+@click.pass_context
+def driver(ctx: click.Context) -> None:
+    """The driver manager."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_drivers)
+
+
+@driver.command("ls", aliases=("list", "types"))
+def list_drivers() -> None:
+    """List the installed drivers: ready, not viable on this host, or broken."""
+    emit([_row(item) for item in registry().installed()], COLUMNS)
+
+
+def _row(item: Installed) -> dict[str, object]:
+    distribution = item.entry.distribution()
+    status, why = "broken", item.error
+    if item.driver is not None:
+        viability = item.driver.viable()
+        status, why = ("ready", "") if viability.ok else ("not viable", viability.reason)
+    return {
+        "name": item.entry.name,
+        "kind": item.entry.kind,
+        "distribution": distribution.name if distribution else "",
+        "version": distribution.version if distribution else "",
+        "status": status,
+        "whynot": why,
+        "capabilities": list(capabilities(item)),
+    }
+
+
+def capabilities(item: Installed) -> tuple[str, ...]:
+    """What a driver can do beyond its contract: its mixins, or what a CSI plug-in reports."""
+    from rexray import drivers
+
+    if item.driver is None:
+        return ()
+    declared: tuple[str, ...] = getattr(item.driver, "capabilities", ())
+    contracts = (drivers.StorageDriver, drivers.NodeDriver, drivers.OSDriver, drivers.VolumeDriver, drivers.Driver)
+    mixins = [
+        base.__name__ for base in item.driver.__mro__ if base.__module__ == drivers.__name__ and base not in contracts
+    ]
+    return (*declared, *mixins)

@@ -1,0 +1,37 @@
+"""``rexray env``: the effective settings, as the environment variables that would set them."""
+
+from __future__ import annotations
+
+import shlex
+
+import click
+
+from rexray.cli.base import Command, all_settings, current_app
+from rexray.cli.output import emit
+from rexray.settings import check_files
+
+
+@click.command(cls=Command)
+@click.option("--origin", is_flag=True, help="Also say where each value comes from.")
+def env(origin: bool) -> None:
+    """Print the effective settings; secret values are hidden."""
+    app = current_app()
+    known = all_settings()
+    check_files(app.sources, known)
+    rows = [
+        {
+            "name": found.option.env[0],
+            "value": found.option.show(found.value),
+            "origin": found.origin,
+            "key": found.option.key,
+        }
+        for settings in known
+        for found in app.sources.effective(settings)
+    ]
+    rows.sort(key=lambda row: row["name"])
+    if app.format in ("", "table") and not app.template:
+        for row in rows:
+            line = f"{row['name']}={shlex.quote(row['value']) if row['value'] else ''}"
+            click.echo(f"{line}  # {row['origin']}" if origin else line)
+    else:
+        emit(rows, ("name", "value", "origin", "key") if origin else ("name", "value"))

@@ -1,0 +1,55 @@
+"""The settings of the core: those that every command has as a global flag."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rexray.settings import setting
+
+LOG_LEVELS = ("debug", "info", "warn", "error")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoreSettings:
+    """Settings under ``rexray``."""
+
+    host: str = setting(
+        "tcp://127.0.0.1:7979", key="rexray.host", flags=("--host",), help="The REX-Ray service address"
+    )
+    service: str = setting(
+        "", key="rexray.service", flags=("--service",), help="The name of the storage service to use"
+    )
+    log_level: str = setting(
+        "info",
+        key="rexray.logLevel",
+        flags=("--logLevel",),
+        choices=LOG_LEVELS,
+        help="The log level: debug, info, warn or error",
+    )
+    debug: bool = setting(False, key="rexray.debug", flags=("--debug",), help="Enables verbose output")
+    storage_drivers: tuple[str, ...] = setting(
+        (),
+        key="rexray.storageDrivers",
+        env="REXRAY_STORAGEDRIVERS",
+        flags=("--storageDrivers",),
+        help="The storage drivers to use; none named, all that can work here",
+    )
+    os_drivers: tuple[str, ...] = setting(
+        (),
+        key="rexray.osDrivers",
+        env="REXRAY_OSDRIVERS",
+        flags=("--osDrivers",),
+        help="The OS drivers to use; none named, all that can work here",
+    )
+    volume_drivers: tuple[str, ...] = setting(
+        (),
+        key="rexray.volumeDrivers",
+        env="REXRAY_VOLUMEDRIVERS",
+        flags=("--volumeDrivers",),
+        help="The volume drivers to use; none named, all that can work here",
+    )
+
+    @property
+    def effective_log_level(self) -> str:
+        """The level that holds: ``debug`` when that flag is set, whatever the level says."""
+        return "debug" if self.debug else self.log_level

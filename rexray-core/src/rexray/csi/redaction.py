@@ -1,0 +1,22 @@
+"""Messages as logs may show them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf.message import Message
+
+from rexray.csi._pb import csi_pb2 as pb
+
+_SECRET: Any = pb.csi_secret  # the annotations of extensions say less than they should
+
+
+def redacted(message: Message) -> str:
+    """One line of text about a message, each value of a ``csi_secret`` field replaced by ``***``."""
+    shown = type(message)()
+    shown.CopyFrom(message)
+    for field, value in shown.ListFields():
+        if field.GetOptions().Extensions[_SECRET]:
+            for key in value:
+                value[key] = "***"
+    return " ".join(str(shown).split())

@@ -1,0 +1,250 @@
+"""The contracts of the four kinds of driver.
+
+Each contract is a small abstract base class; what only some platforms can do is a mixin, and a capability is
+``isinstance(driver, Snapshots)``. Every method is idempotent: saying it twice is saying it once, "already so" is
+success, and "so, but differently" is :class:`~rexray.errors.AlreadyExists` or :class:`~rexray.errors.InUse`.
+Every method may raise any :class:`~rexray.errors.RexrayError`; a docstring names those with a meaning of their own.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from rexray.types import (
+    Attachment,
+    BlockDevice,
+    Capacity,
+    Device,
+    Directory,
+    Instance,
+    InstanceId,
+    MountPoint,
+    MountRequest,
+    Snapshot,
+    SnapshotId,
+    Viability,
+    Volume,
+    VolumeId,
+    VolumeSpec,
+)
+
+
+class Driver(ABC):
+    """What every driver class tells about itself before it is made."""
+
+    name: ClassVar[str]
+    """The word that users type; the entry point bears the same name."""
+    settings: ClassVar[type | None] = None
+    """The dataclass of its settings (see :mod:`rexray.settings`), or None; an instance goes to the constructor."""
+
+    @classmethod
+    def viable(cls) -> Viability:
+        """Whether the driver can work on this host: a quick look that calls no platform."""
+        return Viability(ok=True)
+
+
+class StorageDriver(Driver):
+    """The storage platform's side; it holds the credentials and never touches this host's devices."""
+
+    @abstractmethod
+    def instances(self) -> Iterator[Instance]:
+        """The hosts that the platform knows."""
+
+    @abstractmethod
+    def volumes(self) -> Iterator[Volume]:
+        """Every volume with its attachments, page by page; no call is made per volume."""
+
+    @abstractmethod
+    def volume(self, volume_id: VolumeId) -> Volume:
+        """One volume with its attachments; raises ``NotFound``."""
+
+    @abstractmethod
+    def create(self, spec: VolumeSpec) -> Volume:
+        """The volume of that name, made if it is missing; ``AlreadyExists`` if it differs from the spec."""
+
+    @abstractmethod
+    def remove(self, volume_id: VolumeId, *, force: bool = False) -> None:
+        """Delete the volume and its data; a missing one is success, an attached one ``InUse``."""
+
+    @abstractmethod
+    def attach(self, volume_id: VolumeId, instance_id: InstanceId, *, force: bool = False) -> Attachment:
+        """Connect the volume to the instance; ``InUse`` names the holder, ``force`` takes it from there."""
+
+    @abstractmethod
+    def detach(self, volume_id: VolumeId, instance_id: InstanceId | None = None, *, force: bool = False) -> None:
+        """Disconnect the volume from the instance, or from all of them; not attached is success."""
+
+    @abstractmethod
+    def attachments(self, volume_id: VolumeId, instance_id: InstanceId | None = None) -> tuple[Attachment, ...]:
+        """Where the volume is attached."""
+
+
+class Snapshots(ABC):
+    """The storage platform takes snapshots, and makes volumes of them (``VolumeSpec.source_snapshot``)."""
+
+    @abstractmethod
+    def create_snapshot(self, volume_id: VolumeId, name: str, description: str = "") -> Snapshot:
+        """The snapshot of that name, taken if it is missing; ``AlreadyExists`` if it is of another volume."""
+
+    @abstractmethod
+    def snapshots(
+        self, *, volume_id: VolumeId | None = None, snapshot_id: SnapshotId | None = None
+    ) -> Iterator[Snapshot]:
+        """The snapshots, all or those of one volume or that one, page by page."""
+
+    @abstractmethod
+    def remove_snapshot(self, snapshot_id: SnapshotId) -> None:
+        """Delete the snapshot; a missing one is success."""
+
+
+class SnapshotCopy(ABC):
+    """Snapshots can be copied to another region of the platform."""
+
+    @abstractmethod
+    def copy_snapshot(self, snapshot_id: SnapshotId, name: str, region: str) -> Snapshot:
+        """The copy of that name in the region, made if it is missing."""
+
+
+class Clone(ABC):  # noqa: B024 a mark on create, which honours one more field
+    """A new volume can be made from another one: ``create`` honours ``VolumeSpec.source_volume``."""
+
+
+class Expand(ABC):
+    """Volumes can grow."""
+
+    @abstractmethod
+    def expand(self, volume_id: VolumeId, size_bytes: int) -> Volume:
+        """Grow to at least that size; already as large is success, volumes never shrink."""
+
+
+class HasCapacity(ABC):
+    """The platform tells how much room is left."""
+
+    @abstractmethod
+    def capacity(self, zone: str = "") -> Capacity:
+        """Room for new volumes, in one zone or in the driver's own."""
+
+
+class Modify(ABC):
+    """Type, IOPS and the like of an existing volume can be changed."""
+
+    @abstractmethod
+    def modify(self, volume_id: VolumeId, options: Mapping[str, str]) -> Volume:
+        """Change the named properties; an unknown one is ``InvalidRequest`` and changes nothing."""
+
+
+class Rollback(ABC):
+    """A volume can be put back to one of its snapshots."""
+
+    @abstractmethod
+    def rollback(self, volume_id: VolumeId, snapshot_id: SnapshotId) -> Volume:
+        """Put the snapshot's data back; an attached volume is ``InUse``."""
+
+
+class NodeDriver(Driver):
+    """The same platform's side on this host; it holds no credentials."""
+
+    @abstractmethod
+    def instance(self) -> Instance:
+        """This host as the platform knows it."""
+
+    @abstractmethod
+    def devices(self) -> tuple[BlockDevice, ...]:
+        """The block devices of this host as the platform knows them."""
+
+    @abstractmethod
+    def next_device(self) -> str:
+        """The next device name that an attach may ask for; empty where the platform chooses."""
+
+    @abstractmethod
+    def connect(self, attachment: Attachment, *, deadline: float) -> Device | Directory:
+        """Make the attachment usable here and say where it is; ``TimedOut`` after ``deadline`` seconds."""
+
+    @abstractmethod
+    def disconnect(self, attachment: Attachment) -> None:
+        """Undo :meth:`connect`; not connected is success."""
+
+
+class OSDriver(Driver):
+    """This host's filesystems and mounts."""
+
+    @abstractmethod
+    def mounts(self, *, source: str = "", target: Path | None = None) -> tuple[MountPoint, ...]:
+        """The mounts of this host, all or those of one source or at one target."""
+
+    @abstractmethod
+    def mounted(self, target: Path) -> bool:
+        """Whether something is mounted at exactly that path."""
+
+    @abstractmethod
+    def mount(
+        self, source: Device | Directory, target: Path, *, fs_type: str = "", options: tuple[str, ...] = ()
+    ) -> MountPoint:
+        """Mount the source at the target; mounted there already is success."""
+
+    @abstractmethod
+    def unmount(self, target: Path) -> None:
+        """Unmount what is mounted at the target; nothing mounted there is success."""
+
+    @abstractmethod
+    def bind(self, source: Path, target: Path, *, read_only: bool = False) -> None:
+        """Make the source visible at the target as well."""
+
+    @abstractmethod
+    def probe(self, device: Device) -> str:
+        """What the device holds (``ext4``, ``crypto_LUKS``, …), empty only when it is proven blank."""
+
+    @abstractmethod
+    def format(self, device: Device, fs_type: str, *, overwrite: bool = False) -> None:
+        """Make a filesystem; a device that is not blank is ``AlreadyExists`` unless ``overwrite``."""
+
+    @abstractmethod
+    def grow(self, device: Device, target: Path) -> None:
+        """Grow the mounted filesystem to its device's size; as large already is success."""
+
+
+class VolumeDriver(Driver):
+    """What orchestrators talk to: volumes by name, mounted for holders. It composes the other drivers."""
+
+    @abstractmethod
+    def create(self, name: str, options: Mapping[str, str]) -> Volume:
+        """The volume of that name, made if it is missing; an unknown option is ``InvalidRequest``."""
+
+    @abstractmethod
+    def remove(self, name: str) -> None:
+        """Delete the volume and its data; a missing one is ``NotFound``, a mounted one ``InUse``."""
+
+    @abstractmethod
+    def get(self, name: str) -> Volume:
+        """One volume; a mounted one has an attachment with its ``mount_point``. Raises ``NotFound``."""
+
+    @abstractmethod
+    def list(self) -> Iterator[Volume]:
+        """Every volume, sorted by name; mounted ones have an attachment with their ``mount_point``."""
+
+    @abstractmethod
+    def mount(self, request: MountRequest) -> MountPoint:
+        """Attach, prepare and mount the volume for the request's holder."""
+
+    @abstractmethod
+    def unmount(self, name: str, holder: str) -> None:
+        """Let the holder's mount go; the last one unmounts and detaches. An unknown holder is success."""
+
+    @abstractmethod
+    def path(self, name: str) -> Path | None:
+        """Where the volume is mounted, None while it is not. Raises ``NotFound``."""
+
+    @abstractmethod
+    def attach(self, name: str, instance_id: InstanceId) -> Attachment:
+        """Attach without mounting."""
+
+    @abstractmethod
+    def detach(self, name: str, instance_id: InstanceId) -> None:
+        """Detach; a mounted volume is ``InUse``."""
+
+    @abstractmethod
+    def network_name(self, name: str, instance_id: InstanceId) -> str:
+        """What correlates a local device with the volume on that instance; empty while not attached."""

@@ -1,0 +1,95 @@
+"""One lock per volume: between the threads of a process, and between the processes of a host.
+
+A lock knows its owner and its age, so that who has to wait is told for whom; a process that dies lets go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rexray.errors import Busy
+
+
+@dataclass(slots=True)
+class _Lock:
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    users: int = 0
+    owner: str = ""
+    since: float = 0.0
+
+
+class Locks:
+    """Locks by key. With a directory they also hold between processes, by a locked file for each key in it."""
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self._directory = directory
+        self._table = threading.Lock()
+        self._locks: dict[str, _Lock] = {}
+
+    @contextlib.contextmanager
+    def hold(self, *keys: str, owner: str, timeout: float) -> Iterator[None]:
+        """Hold the locks of all keys; ``Busy`` names the holder if that takes longer than ``timeout`` seconds.
+
+        ``owner`` says what the lock is for, such as ``Mount of data``. Keys are taken in one order, so that two
+        holders of several never wait for each other.
+        """
+        deadline = time.monotonic() + timeout
+        with contextlib.ExitStack() as stack:
+            for key in sorted(set(keys)):
+                stack.enter_context(self._thread_lock(key, owner, deadline))
+                if self._directory is not None:
+                    stack.enter_context(_file_lock(self._directory, key, owner, deadline))
+            yield
+
+    @contextlib.contextmanager
+    def _thread_lock(self, key: str, owner: str, deadline: float) -> Iterator[None]:
+        with self._table:
+            entry = self._locks.setdefault(key, _Lock())
+            entry.users += 1
+        try:
+            if not entry.lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
+                age = time.monotonic() - entry.since
+                raise Busy(f"{owner}: pending behind {entry.owner}, under way for {age:.1f} s: try again")
+            entry.owner, entry.since = owner, time.monotonic()
+            try:
+                yield
+            finally:
+                entry.lock.release()
+        finally:
+            with self._table:
+                entry.users -= 1
+                if not entry.users:
+                    del self._locks[key]
+
+
+@contextlib.contextmanager
+def _file_lock(directory: Path, key: str, owner: str, deadline: float) -> Iterator[None]:
+    """flock(2) the key's file; the kernel lets go when the process dies. The file stays: unlinking it would race."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        descriptor = os.open(directory / key, flags, 0o600)
+    except FileNotFoundError:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(directory / key, flags, 0o600)
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    holder = os.pread(descriptor, 300, 0).decode(errors="replace") or "another process"
+                    raise Busy(f"{owner}: pending behind {holder}: try again") from None
+                time.sleep(0.01)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{owner} in process {os.getpid()}".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)

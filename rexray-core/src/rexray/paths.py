@@ -1,0 +1,67 @@
+"""Where REX-Ray keeps its files, as the original did.
+
+For root the system's directories; for anybody else, or under ``$REXRAY_HOME``, a home of its own with the same
+directories below it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """The directories of one installation; nothing is made until it is needed."""
+
+    etc: Path
+    lib: Path
+    log: Path
+    run: Path
+    sockets: Path
+    """Where Docker looks for the sockets of plug-ins."""
+    user: Path
+    """The user's own configuration directory."""
+
+    @property
+    def config_files(self) -> tuple[Path, ...]:
+        """The configuration files to look for, lowest precedence first."""
+        folders = [self.etc] if self.etc == self.user else [self.etc, self.user]
+        return tuple(folder / name for folder in folders for name in ("config.yml", "config.yaml"))
+
+    @property
+    def pid_file(self) -> Path:
+        """The PID file of the service."""
+        return self.run / "rexray.pid"
+
+    @property
+    def log_file(self) -> Path:
+        """The log of a service in the background."""
+        return self.log / "rexray.log"
+
+
+def find_paths(environ: Mapping[str, str] | None = None) -> Paths:
+    """The directories for this user and environment (default: the process's own)."""
+    environ = os.environ if environ is None else environ
+    user = Path(environ.get("HOME") or "~").expanduser() / ".rexray"
+    home = environ.get("REXRAY_HOME", "")
+    if os.geteuid() == 0 and not home:
+        return Paths(
+            etc=Path("/etc/rexray"),
+            lib=Path("/var/lib/rexray"),
+            log=Path("/var/log/rexray"),
+            run=Path("/var/run/rexray"),
+            sockets=Path("/run/docker/plugins"),
+            user=user,
+        )
+    base = Path(home).absolute() if home else user
+    return Paths(
+        etc=base / "etc",
+        lib=base / "var/lib",
+        log=base / "var/log",
+        run=base / "var/run",
+        sockets=base / "run/docker/plugins",
+        user=user,
+    )

@@ -1,0 +1,313 @@
+"""Settings: a dataclass field is the one declaration of a YAML key, an environment variable, a flag and a help text.
+
+::
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class AcmeSettings:
+        endpoint: str = setting("", key="acme.endpoint", help="Where the array's API is")
+        password: Secret = setting(Secret(""), key="acme.password", help="The password of that account")
+
+A field's type is one of ``str``, ``bool``, ``int``, ``float`` (a duration in seconds where ``duration=True``),
+``Path``, ``Secret`` and ``tuple[str, ...]``. Its variable is the key in capitals with ``_`` for ``.``; its flag is
+the key's parts joined, each but the first with a capital (``acme.endpoint`` → ``--acmeEndpoint``). A flag wins over
+the environment, that over the ``-c`` file, that over ``~/.rexray/config.yml``, that over ``/etc/rexray/config.yml``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from rexray.errors import SettingsError
+
+T = TypeVar("T")
+
+_TRUE = frozenset({"true", "1", "t", "yes", "on"})
+_FALSE = frozenset({"false", "0", "f", "no", "off", ""})
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class Secret:
+    """A value that no log, repr or error shows; :meth:`reveal` gives it to whoever needs it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)" if self._value else "Secret()"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+
+def setting(
+    default: T,
+    *,
+    key: str,
+    help: str,
+    env: str | tuple[str, ...] | None = None,
+    flags: tuple[str, ...] | None = None,
+    choices: tuple[str, ...] = (),
+    duration: bool = False,
+    octal: bool = False,
+) -> T:
+    """A settings field: its default, and everything by which a user meets it.
+
+    ``env`` and ``flags`` replace the names that follow from the key; of several variables the first is the
+    documented one. ``choices`` are the words allowed, ``duration`` reads ``3s``, ``500ms`` or ``1m`` into seconds,
+    ``octal`` reads a file mode.
+    """
+    names = (env,) if isinstance(env, str) else env or (key.upper().replace(".", "_"),)
+    first, *rest = key.split(".")
+    metadata = {
+        "key": key,
+        "env": names,
+        "flags": ("--" + first + "".join(part[:1].upper() + part[1:] for part in rest),) if flags is None else flags,
+        "help": help,
+        "choices": choices,
+        "duration": duration,
+        "octal": octal,
+    }
+    field: T = dataclasses.field(default=default, metadata=metadata)
+    return field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """A settings field as users meet it."""
+
+    name: str
+    type: object
+    default: object
+    key: str
+    env: tuple[str, ...]
+    flags: tuple[str, ...]
+    help: str
+    choices: tuple[str, ...]
+    duration: bool
+    octal: bool
+
+    @property
+    def secret(self) -> bool:
+        """Whether the value must never show."""
+        return self.type is Secret
+
+    def parse(self, value: object, origin: str) -> object:
+        """The value in the field's type; ``SettingsError`` says what ``origin`` should hold."""
+        try:
+            parsed = self._convert(value)
+        except (ValueError, TypeError):
+            shown = "the value" if self.secret else repr(value)
+            raise SettingsError(f"{origin}: {shown} is not {self._expected()}") from None
+        if self.choices and parsed not in self.choices:
+            near = difflib.get_close_matches(str(parsed), self.choices, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise SettingsError(f"{origin}: {parsed!r} is not one of {', '.join(self.choices)}{hint}")
+        return parsed
+
+    def show(self, value: object) -> str:
+        """The value as an environment variable would hold it; a secret one is hidden."""
+        match value:
+            case Secret():
+                return "***" if value else ""
+            case bool():
+                return "true" if value else "false"
+            case tuple():
+                return ",".join(str(part) for part in value)
+            case int() if self.octal:
+                return f"{value:04o}"
+            case float() if self.duration:
+                return f"{value:g}s"
+        return str(value)
+
+    def _expected(self) -> str:
+        if self.duration:
+            return "a duration such as 500ms, 3s or 1m"
+        if self.octal:
+            return "a file mode in octal such as 0660"
+        words: dict[object, str] = {bool: "true or false", int: "a whole number", float: "a number"}
+        return words.get(self.type, "a list of words" if self.type == tuple[str, ...] else "a text")
+
+    def _convert(self, value: object) -> object:
+        if isinstance(value, (dict, type(None))):
+            raise TypeError
+        if self.type == tuple[str, ...]:
+            parts = value if isinstance(value, (list, tuple)) else str(value).replace(",", " ").split()
+            return tuple(str(part) for part in parts)
+        if isinstance(value, (list, tuple)):
+            raise TypeError
+        if self.octal:
+            return _octal(value)
+        if self.duration:
+            return _seconds(value)
+        if self.type is bool:
+            return _boolean(value)
+        if self.type is int:
+            return value if isinstance(value, int) and not isinstance(value, bool) else int(str(value))
+        if self.type is float:
+            return float(str(value))
+        if self.type is Path:
+            return Path(str(value)).expanduser()
+        if self.type is Secret:
+            return value if isinstance(value, Secret) else Secret(str(value))
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        return str(value)
+
+
+def _boolean(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise ValueError(word)
+
+
+def _octal(value: object) -> int:
+    return int(str(value).removeprefix("0o"), 8)
+
+
+def _seconds(value: object) -> float:
+    text = str(value).strip()
+    if text.replace(".", "", 1).isdigit():
+        return float(text)
+    total = 0.0
+    rest = text
+    while rest:
+        digits = len(rest) - len(rest.lstrip("0123456789."))
+        unit = next((unit for unit in ("ms", "s", "m", "h") if rest[digits:].startswith(unit)), None)
+        if not digits or unit is None:
+            raise ValueError(text)
+        total += float(rest[:digits]) * _UNITS[unit]
+        rest = rest[digits + len(unit) :]
+    return total
+
+
+def options_of(settings: type) -> tuple[Option, ...]:
+    """The options that a settings dataclass declares, in its order."""
+    hints = get_type_hints(settings)
+    return tuple(
+        Option(name=field.name, type=hints[field.name], default=field.default, **field.metadata)
+        for field in dataclasses.fields(settings)
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effective:
+    """An option with the value that holds, and where that came from (``default``, ``$NAME``, ``--flag``, a file)."""
+
+    option: Option
+    value: object
+    origin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Where values come from: parsed files (lowest first), the environment, and the flags that were given."""
+
+    files: tuple[tuple[str, Mapping[str, object]], ...] = ()
+    environ: Mapping[str, str] = dataclasses.field(default_factory=lambda: dict(os.environ))
+    flags: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def effective(self, settings: type) -> tuple[Effective, ...]:
+        """What holds for each option of a settings dataclass."""
+        return tuple(self._resolve(option) for option in options_of(settings))
+
+    def load(self, settings: type[T]) -> T:
+        """An instance of a settings dataclass; ``SettingsError`` names the source of a wrong value."""
+        values: dict[str, Any] = {found.option.name: found.value for found in self.effective(settings)}
+        return settings(**values)
+
+    def given(self, option: Option) -> bool:
+        """Whether a user set the option, by whatever means."""
+        return self._resolve(option).origin != "default"
+
+    def _resolve(self, option: Option) -> Effective:
+        for flag in option.flags:
+            if flag in self.flags:
+                return Effective(option=option, value=option.parse(self.flags[flag], flag), origin=flag)
+        for name in option.env:
+            if name in self.environ:
+                origin = f"${name}"
+                return Effective(option=option, value=option.parse(self.environ[name], origin), origin=origin)
+        for path, content in reversed(self.files):
+            if option.key.lower() in content:
+                origin = f"{path}: {option.key}"
+                return Effective(option=option, value=option.parse(content[option.key.lower()], origin), origin=path)
+        return Effective(option=option, value=option.default, origin="default")
+
+
+def read_files(paths: Sequence[Path], required: Path | None = None) -> tuple[tuple[str, Mapping[str, object]], ...]:
+    """The configuration files that exist, each flattened to dotted lower-case keys, lowest precedence first.
+
+    ``required`` is read last and must exist. A file that is not YAML, or not a mapping, is a ``SettingsError`` with
+    its line and column.
+    """
+    found = [path for path in paths if path.is_file()]
+    if required is not None:
+        if not required.is_file():
+            raise SettingsError(f"{required}: no such configuration file")
+        found.append(required)
+    return tuple((str(path), _read_file(path)) for path in found)
+
+
+def _read_file(path: Path) -> Mapping[str, object]:
+    import yaml  # costs more than everything else here, and most hosts have no file
+
+    try:
+        # Every scalar stays the text that was written: 0660 is no decimal number, and "on" no boolean, by itself.
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        raise SettingsError(f"{where}: not valid YAML: {error.problem or error.context}") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{path}: cannot be read: {error}") from None
+    if content is None or content == "":
+        return {}
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path}:1:1: a mapping of settings is expected, not a {type(content).__name__}")
+    return dict(_flatten(content, ""))
+
+
+def _flatten(content: Mapping[object, object], prefix: str) -> Iterable[tuple[str, object]]:
+    for key, value in content.items():
+        name = f"{prefix}{key}".lower()
+        if isinstance(value, dict):
+            yield from _flatten(value, name + ".")
+        else:
+            yield name, value
+
+
+def check_files(sources: Sources, known: Iterable[type]) -> None:
+    """Refuse a key that no installed settings class declares, under a root that one of them declares."""
+    keys = {option.key.lower(): option.key for settings in known for option in options_of(settings)}
+    roots = {key.split(".")[0] for key in keys}
+    for path, content in sources.files:
+        for name in content:
+            if name.split(".")[0] in roots and name not in keys:
+                near = difflib.get_close_matches(name, keys, 1)
+                hint = f"; did you mean {keys[near[0]]!r}?" if near else ""
+                raise SettingsError(f"{path}: unknown setting {name!r}{hint}")

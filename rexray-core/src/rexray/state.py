@@ -1,0 +1,105 @@
+"""What a volume driver remembers of its volumes, on disk: one small file per volume.
+
+A record survives the death of the process at any moment: it is written to a temporary file and renamed. Holders
+are only good for the boot that they were noted in, for a reboot ends every mount.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+_SUFFIX = ".json"
+_CLOCK_TICK_NS = 50_000_000
+"""Longer than the step of the clock that stamps directories: two writes within one step leave one stamp."""
+
+
+@functools.cache
+def boot_id() -> str:
+    """The kernel's name for the time since the last boot (proc_sys_kernel(5))."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What is known of one volume.
+
+    ``published`` is set before the first step of mounting and cleared after the last step of unmounting, so a
+    record with it and without holders is an interrupted operation.
+    """
+
+    name: str
+    volume_id: str
+    context: Mapping[str, str] = field(default_factory=dict)
+    published: bool = False
+    holders: tuple[str, ...] = ()
+    boot: str = ""
+
+    def published_as(self, *holders: str) -> Record:
+        """The record of a volume that is mounted, or on its way, for those holders in this boot."""
+        return replace(self, published=True, holders=holders, boot=boot_id())
+
+    def unpublished(self) -> Record:
+        """The record of a volume that is mounted nowhere."""
+        return replace(self, published=False, holders=(), boot="")
+
+
+class Records:
+    """The records in one directory. Callers hold the volume's lock while they change its record."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._cached: tuple[int, dict[str, Record]] = (-1, {})
+
+    def load(self, name: str) -> Record | None:
+        """The record of a volume, None without one; holders of an earlier boot are gone."""
+        try:
+            content = json.loads((self._directory / (name + _SUFFIX)).read_bytes())
+            record = Record(**{**content, "holders": tuple(content["holders"])})
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, KeyError):
+            return None  # not written by us, or cut off by a power failure: nothing in it can be relied on
+        return record if record.boot in ("", boot_id()) else replace(record, holders=())
+
+    def save(self, record: Record, *, durable: bool = False) -> None:
+        """Write a record; a durable one also survives a power failure."""
+        target = self._directory / (record.name + _SUFFIX)
+        temporary = self._directory / f"{record.name}{_SUFFIX}.tmp"
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            json.dump(asdict(record), file)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, target)
+
+    def forget(self, name: str) -> None:
+        """Drop a record; none is success."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._directory / (name + _SUFFIX))
+
+    def all(self) -> Mapping[str, Record]:
+        """Every record by name; read again only after one was written, which renames into the directory."""
+        try:
+            stamp = os.stat(self._directory).st_mtime_ns
+        except FileNotFoundError:
+            return {}
+        if self._cached[0] != stamp:
+            names = [name for name in os.listdir(self._directory) if name.endswith(_SUFFIX)]
+            loaded = (self.load(name.removesuffix(_SUFFIX)) for name in sorted(names))
+            records = {record.name: record for record in loaded if record is not None}
+            if time.time_ns() - stamp < _CLOCK_TICK_NS:
+                return records
+            self._cached = (stamp, records)
+        return self._cached[1]

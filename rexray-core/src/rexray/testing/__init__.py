@@ -1,0 +1,1 @@
+"""The kit for tests of drivers and of programs that use them."""

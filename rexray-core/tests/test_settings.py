@@ -1,0 +1,180 @@
+"""One declaration, many sources: what holds, where it came from, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rexray.errors import SettingsError
+from rexray.settings import Secret, Sources, check_files, options_of, read_files, setting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcmeSettings:
+    """Settings of a made-up platform."""
+
+    endpoint: str = setting("", key="acme.endpoint", help="Where")
+    password: Secret = setting(Secret(""), key="acme.password", help="The password")
+    insecure: bool = setting(False, key="acme.insecure", help="No TLS checks")
+    retries: int = setting(3, key="acme.maxRetries", help="Tries")
+    wait: float = setting(1.0, key="acme.wait.time", help="Pause", duration=True)
+    mode: int = setting(0o600, key="acme.fileMode", help="File mode", octal=True)
+    kind: str = setting("thin", key="acme.kind", help="Kind", choices=("thin", "thick"))
+    pools: tuple[str, ...] = setting((), key="acme.pools", help="Pools", env=("ACME_POOLS", "OLD_POOLS"))
+    folder: Path = setting(Path("/x"), key="acme.folder", help="A folder")
+
+
+def load(
+    environ: dict[str, str] | None = None,
+    flags: dict[str, str] | None = None,
+    files: tuple[tuple[str, Mapping[str, object]], ...] = (),
+) -> AcmeSettings:
+    return Sources(files=files, environ=environ or {}, flags=flags or {}).load(AcmeSettings)
+
+
+def test_names_follow_from_the_key() -> None:
+    found = {option.key: (option.env, option.flags) for option in options_of(AcmeSettings)}
+    assert found["acme.endpoint"] == (("ACME_ENDPOINT",), ("--acmeEndpoint",))
+    assert found["acme.maxRetries"] == (("ACME_MAXRETRIES",), ("--acmeMaxRetries",))
+    assert found["acme.wait.time"] == (("ACME_WAIT_TIME",), ("--acmeWaitTime",))
+    assert found["acme.pools"][0] == ("ACME_POOLS", "OLD_POOLS")
+
+
+def test_a_flag_wins_over_the_environment_and_that_over_files_the_last_first() -> None:
+    files: tuple[tuple[str, Mapping[str, object]], ...] = (
+        ("/etc", {"acme.endpoint": "a", "acme.maxretries": 1}),
+        ("/home", {"acme.endpoint": "b"}),
+    )
+    assert load().endpoint == ""
+    assert load(files=files).endpoint == "b"
+    assert load(files=files).retries == 1
+    assert load({"ACME_ENDPOINT": "c"}, files=files).endpoint == "c"
+    assert load({"ACME_ENDPOINT": "c"}, {"--acmeEndpoint": "d"}, files).endpoint == "d"
+
+
+def test_origins_are_told() -> None:
+    sources = Sources(
+        files=(("/etc/x.yml", {"acme.endpoint": "a"}),), environ={"OLD_POOLS": "p"}, flags={"--acmeKind": "thick"}
+    )
+    found = {item.option.name: item.origin for item in sources.effective(AcmeSettings)}
+    assert found["endpoint"] == "/etc/x.yml"
+    assert found["pools"] == "$OLD_POOLS"
+    assert found["kind"] == "--acmeKind"
+    assert found["retries"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("insecure", "TRUE", True),
+        ("insecure", "1", True),
+        ("insecure", "no", False),
+        ("insecure", "", False),
+        ("maxRetries", "12", 12),
+        ("wait", "500ms", 0.5),
+        ("wait", "1m30s", 90.0),
+        ("wait", "2.5", 2.5),
+        ("fileMode", "0660", 0o660),
+        ("fileMode", "660", 0o660),
+        ("fileMode", "0o660", 0o660),
+        ("pools", "a,b c", ("a", "b", "c")),
+        ("folder", "/srv", Path("/srv")),
+    ],
+)
+def test_texts_are_read_in_the_type_of_the_field(name: str, text: str, value: object) -> None:
+    key = f"acme.{'wait.time' if name == 'wait' else name}"
+    found = next(
+        item
+        for item in Sources(environ={key.upper().replace(".", "_"): text}).effective(AcmeSettings)
+        if item.option.key == key
+    )
+    assert found.value == value
+
+
+@pytest.mark.parametrize(("written", "mode"), [("0660", 0o660), ("660", 0o660), ("'0660'", 0o660), ("0o660", 0o660)])
+def test_a_file_mode_is_octal_however_yaml_reads_it(tmp_path: Path, written: str, mode: int) -> None:
+    path = tmp_path / "c.yml"
+    path.write_text(f"acme: {{fileMode: {written}}}\n")
+    assert Sources(files=read_files([path]), environ={}).load(AcmeSettings).mode == mode
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "message"),
+    [
+        ("ACME_INSECURE", "maybe", "$ACME_INSECURE: 'maybe' is not true or false"),
+        ("ACME_MAXRETRIES", "many", "$ACME_MAXRETRIES: 'many' is not a whole number"),
+        ("ACME_WAIT_TIME", "3 parsecs", "$ACME_WAIT_TIME: '3 parsecs' is not a duration such as 500ms, 3s or 1m"),
+        ("ACME_FILEMODE", "rw-", "$ACME_FILEMODE: 'rw-' is not a file mode in octal such as 0660"),
+        ("ACME_KIND", "thinn", "$ACME_KIND: 'thinn' is not one of thin, thick; did you mean 'thin'?"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_source_and_what_it_should_be(variable: str, text: str, message: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load({variable: text})
+    assert str(caught.value) == message
+
+
+def test_a_wrong_type_in_a_file_names_file_and_key(tmp_path: Path) -> None:
+    path = tmp_path / "c.yml"
+    path.write_text("acme:\n  maxRetries: [1]\n")
+    with pytest.raises(SettingsError, match=r"c\.yml: acme\.maxRetries: \['1'\] is not a whole number"):
+        Sources(files=read_files([path]), environ={}).load(AcmeSettings)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("acme: [", r"c\.yml:\d+:\d+: not valid YAML"),
+        ("a: b: c", r"c\.yml:1:5: not valid YAML"),
+        ("- a\n", "a mapping of settings is expected, not a list"),
+        ("just text", "a mapping of settings is expected, not a str"),
+    ],
+)
+def test_a_broken_file_is_refused_with_its_place(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "c.yml"
+    path.write_text(content)
+    with pytest.raises(SettingsError, match=message):
+        read_files([path])
+
+
+def test_a_missing_file_that_was_asked_for_is_an_error_and_others_are_not(tmp_path: Path) -> None:
+    assert read_files([tmp_path / "none.yml"]) == ()
+    with pytest.raises(SettingsError, match="no such configuration file"):
+        read_files([], tmp_path / "none.yml")
+
+
+def test_an_unknown_key_under_a_known_root_is_refused_with_the_nearest_name() -> None:
+    check_files(Sources(files=(("f", {"other.key": 1}),)), [AcmeSettings])
+    with pytest.raises(SettingsError, match=r"f: unknown setting 'acme\.endpiont'; did you mean 'acme\.endpoint'\?"):
+        check_files(Sources(files=(("f", {"acme.endpiont": "x"}),)), [AcmeSettings])
+
+
+def test_keys_are_found_however_they_are_capitalised(tmp_path: Path) -> None:
+    path = tmp_path / "c.yml"
+    path.write_text("ACME: {EndPoint: x}\n")
+    assert Sources(files=read_files([path]), environ={}).load(AcmeSettings).endpoint == "x"
+
+
+def test_a_secret_shows_nowhere() -> None:
+    settings = load({"ACME_PASSWORD": "canary"})
+    option = next(option for option in options_of(AcmeSettings) if option.name == "password")
+    assert settings.password.reveal() == "canary"
+    shown = f"{settings!r} {settings.password} {option.show(settings.password)} {[settings.password]}"
+    assert "canary" not in shown
+    with pytest.raises(SettingsError) as caught:
+        option.parse(["canary"], "here")
+    assert "canary" not in str(caught.value)
+
+
+@given(value=st.one_of(st.text(), st.integers(), st.booleans(), st.lists(st.text()), st.none(), st.floats()))
+def test_any_value_is_either_read_or_refused_in_one_line(value: object) -> None:
+    for option in options_of(AcmeSettings):
+        try:
+            option.show(option.parse(value, "origin"))
+        except SettingsError as error:
+            assert "\n" not in str(error).replace(repr(value), "")  # noqa: PT017 both ways are right

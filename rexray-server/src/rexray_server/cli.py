@@ -1,0 +1,73 @@
+"""``rexray service`` and its verbs; what they need is imported when they run."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from rexray.cli.app import App
+from rexray.cli.base import Command, Group, current_app
+
+if TYPE_CHECKING:
+    from rexray.settings import Sources
+
+
+@click.group(cls=Group)
+def service() -> None:
+    """The service controller."""
+
+
+@service.command("start", cls=Command)
+@click.option("-f", "--foreground", is_flag=True, help="Run in the foreground and log to standard error.")
+@click.option("--nopid", is_flag=True, help="Write no PID file.")
+@click.option("--ready-fd", type=int, hidden=True, help="The file descriptor to tell readiness at.")
+def start(foreground: bool, nopid: bool, ready_fd: int | None) -> None:
+    """Start the service; in the background unless told otherwise."""
+    app = current_app()
+    if foreground:
+        _serve(app, pid_file=not nopid, ready_fd=ready_fd)
+        return
+    from rexray_server import daemon
+
+    app.sources  # noqa: B018 a wrong configuration file is told here, not by the daemon
+    click.echo(daemon.start_in_background(sys.argv[1:], app.paths))
+
+
+def _serve(app: App, *, pid_file: bool, ready_fd: int | None) -> None:
+    from rexray_server.daemon import serve
+
+    def reread() -> Sources:
+        return App(config=app.config, flags=app.flags).sources
+
+    serve(app.sources, app.paths, reread=reread, pid_file=pid_file, ready_fd=ready_fd)
+
+
+@service.command("stop", cls=Command)
+def stop() -> None:
+    """Stop the service: calls under way are finished, mounts stay."""
+    from rexray_server import daemon
+
+    click.echo(daemon.stop(current_app().paths))
+
+
+@service.command("restart", cls=Command, aliases=("reload", "force-reload"))
+def restart() -> None:
+    """Stop the service if it runs, and start it."""
+    from rexray_server import daemon
+
+    app = current_app()
+    click.echo(daemon.stop(app.paths))
+    words = [word if word not in ("restart", "reload", "force-reload") else "start" for word in sys.argv[1:]]
+    click.echo(daemon.start_in_background(words, app.paths))
+
+
+@service.command("status", cls=Command)
+def status() -> None:
+    """Print whether the service runs; exit status 0 running, 1 dead with a PID file, 3 stopped."""
+    from rexray_server import daemon
+
+    code, line = daemon.status(current_app().paths)
+    click.echo(line)
+    sys.exit(code)

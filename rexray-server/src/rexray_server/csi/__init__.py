@@ -1,0 +1,1 @@
+"""The CSI side of the daemon."""

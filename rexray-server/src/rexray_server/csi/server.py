@@ -1,0 +1,73 @@
+"""The gRPC server at its private socket, and the translation of errors to statuses."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor
+from typing import Any
+
+import grpc
+
+from rexray.csi import rpc
+from rexray.csi.local import Handler
+from rexray.csi.status import status_of
+from rexray.errors import RexrayError
+
+log = logging.getLogger(__name__)
+
+MAX_MESSAGE = 64 << 20
+"""The largest message in bytes: a page of volumes is as long as the caller asks for."""
+
+
+def make_server(handlers: Mapping[str, Handler], address: str, executor: Executor) -> grpc.Server:
+    """A server for the handlers, listening at the address; the caller starts and stops it."""
+    server = grpc.server(
+        executor,  # type: ignore[arg-type]
+        options=[
+            ("grpc.max_receive_message_length", MAX_MESSAGE),
+            ("grpc.max_send_message_length", MAX_MESSAGE),
+            ("grpc.so_reuseport", 0),
+        ],
+    )
+    by_service: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
+    for call in rpc.CALLS:
+        if call.path in handlers:
+            by_service.setdefault(f"csi.v1.{call.service}", {})[call.name] = _method(call, handlers[call.path])
+    for service, methods in by_service.items():
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, methods)])
+    server.add_insecure_port(address)
+    return server
+
+
+def _method(call: rpc.Call[Any, Any], handler: Handler) -> grpc.RpcMethodHandler[Any, Any]:
+    make = grpc.unary_stream_rpc_method_handler if call.streams else grpc.unary_unary_rpc_method_handler
+    serve = functools.partial(_stream if call.streams else _unary, handler)
+    return make(serve, call.request.FromString, call.response.SerializeToString)
+
+
+def _unary(handler: Handler, request: Any, context: grpc.ServicerContext) -> Any:
+    try:
+        return handler(request, context)
+    except RexrayError as error:
+        context.abort(status_of(error), str(error))
+    except Exception as error:  # noqa: BLE001 whatever a plug-in raises, the client gets a status
+        _fail(context, error)
+
+
+def _stream(handler: Handler, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+    try:
+        yield from handler(request, context)
+    except RexrayError as error:
+        context.abort(status_of(error), str(error))
+    except Exception as error:  # noqa: BLE001 whatever a plug-in raises, the client gets a status
+        _fail(context, error)
+
+
+def _fail(context: grpc.ServicerContext, error: Exception) -> None:
+    """Answer an unexpected error; one that the plug-in's own ``abort`` raised has its status already."""
+    if context.code() is not None:  # type: ignore[attr-defined]
+        raise error
+    log.error("call failed", exc_info=error)
+    context.abort(grpc.StatusCode.INTERNAL, "internal error: see the log of rexray")

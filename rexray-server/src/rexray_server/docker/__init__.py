@@ -1,0 +1,1 @@
+"""Docker's volume plug-in protocol."""

@@ -1,0 +1,169 @@
+"""The socket that the daemon listens at: its address, its owner and mode, and whoever held it before."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import grp
+import os
+import pwd
+import socket
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rexray.errors import InUse, SettingsError
+
+_PATH_BYTES = 107
+"""The longest path of a unix socket (unix(7))."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """An address: a path, or a host and port."""
+
+    path: Path | None = None
+    host: str = ""
+    port: int = 0
+
+    def __str__(self) -> str:
+        if self.path is not None:
+            return str(self.path)
+        return f"tcp://[{self.host}]:{self.port}" if ":" in self.host else f"tcp://{self.host}:{self.port}"
+
+
+def parse_endpoint(text: str) -> Endpoint:
+    """``unix:///path``, ``/path``, a relative path, or ``tcp://host:port``; ``SettingsError`` if it is neither."""
+    if text.startswith("tcp://"):
+        host, colon, port = text.removeprefix("tcp://").rpartition(":")
+        if not colon or not port.isdigit() or int(port) > 65535:
+            raise SettingsError(f"endpoint {text!r}: write tcp://HOST:PORT")
+        return Endpoint(host=host.strip("[]") or "127.0.0.1", port=int(port))
+    scheme, separator, rest = text.partition("://")
+    if separator and scheme != "unix":
+        raise SettingsError(f"endpoint {text!r}: {scheme!r} is not unix or tcp")
+    path = Path(rest if separator else text.removeprefix("unix:")).absolute()
+    if len(os.fsencode(path)) > _PATH_BYTES:
+        raise SettingsError(f"endpoint {path}: a socket's path has at most {_PATH_BYTES} bytes")
+    return Endpoint(path=path)
+
+
+def listen(endpoint: Endpoint, *, mode: int, user: str, group: str) -> socket.socket:
+    """A listening socket. A dead process's socket file is taken over; a live one's is ``InUse``.
+
+    The file's owner and mode are set before anybody can connect.
+    """
+    if endpoint.path is None:
+        return _listen_tcp(endpoint)
+    path = endpoint.path
+    owner = _user_id(user), _group_id(group)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+    except OSError as error:
+        raise SettingsError(f"endpoint {path}: its directory cannot be made: {error.strerror}") from None
+    _take_over(path)
+    # Bound under another name and renamed once it listens: nobody ever meets it half made.
+    fresh = path.with_name(f".{os.getpid()}")
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            fresh.unlink()
+        try:
+            with _umask(0o177):
+                listener.bind(os.fspath(fresh))
+        except OSError as error:
+            raise SettingsError(f"endpoint {path}: cannot listen: {error.strerror or error}") from None
+        if owner != (-1, -1):
+            os.chown(fresh, *owner)
+        os.chmod(fresh, mode)
+        listener.listen(socket.SOMAXCONN)
+        os.rename(fresh, path)
+    except BaseException:
+        listener.close()
+        with contextlib.suppress(FileNotFoundError):
+            fresh.unlink()
+        raise
+    return listener
+
+
+def release(endpoint: Endpoint, listener: socket.socket) -> None:
+    """Close the listener and remove its file, unless another process has put its own there."""
+    if endpoint.path is not None:
+        with contextlib.suppress(OSError):
+            if _answers_as(endpoint.path, listener):
+                endpoint.path.unlink()
+    listener.close()
+
+
+def _answers_as(path: Path, listener: socket.socket) -> bool:
+    """Whether a connection to the path arrives at the listener: its own process is the peer."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            return True
+        credentials = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        return int.from_bytes(credentials[:4], "little") == os.getpid()
+
+
+def _take_over(path: Path) -> None:
+    """Leave the way free if nobody listens at the path."""
+    try:
+        kind = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(kind):
+        raise SettingsError(f"endpoint {path}: exists and is not a socket: remove it or choose another path")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            return
+        except (TimeoutError, BlockingIOError):
+            pass  # it listens, and is too busy to accept
+    raise InUse(f"endpoint {path}: another process serves it: stop that first or choose another endpoint")
+
+
+def _listen_tcp(endpoint: Endpoint) -> socket.socket:
+    family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((endpoint.host, endpoint.port))
+        listener.listen(socket.SOMAXCONN)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise InUse(f"endpoint {endpoint}: another process serves it") from None
+        raise SettingsError(f"endpoint {endpoint}: cannot listen: {error.strerror or error}") from None
+    return listener
+
+
+def _user_id(name: str) -> int:
+    if not name:
+        return -1
+    try:
+        return int(name) if name.isdigit() else pwd.getpwnam(name).pw_uid
+    except KeyError:
+        raise SettingsError(f"$X_CSI_ENDPOINT_USER: no such user: {name!r}") from None
+
+
+def _group_id(name: str) -> int:
+    if not name:
+        return -1
+    try:
+        return int(name) if name.isdigit() else grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise SettingsError(f"$X_CSI_ENDPOINT_GROUP: no such group: {name!r}") from None
+
+
+@contextlib.contextmanager
+def _umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)

@@ -1,0 +1,62 @@
+"""The PID file: it is locked while its process lives, so a stale one, or a PID that came round again, fools nobody."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from rexray.errors import InUse
+
+
+class PidFile:
+    """The PID file of the service at one path."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = -1
+
+    def acquire(self) -> None:
+        """Write this process's PID and hold the lock; ``InUse`` names the PID of a living holder."""
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(self.path, flags, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = _read(descriptor)
+            os.close(descriptor)
+            raise InUse(f"REX-Ray is running already at PID {pid or '?'} ({self.path})") from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Remove the file and let the lock go."""
+        if self._descriptor >= 0:
+            self.path.unlink(missing_ok=True)
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def owner(self) -> int | None:
+        """The PID of the living process that holds the file, None if there is none."""
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _read(descriptor)
+        finally:
+            os.close(descriptor)
+        return None
+
+    def is_stale(self) -> bool:
+        """Whether the file is there and its process is not."""
+        return self.path.exists() and self.owner() is None
+
+
+def _read(descriptor: int) -> int | None:
+    text = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+    return int(text) if text.isdigit() else None

@@ -1,0 +1,115 @@
+"""The listening socket: where, whose, and what is done about who was there before."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from rexray.errors import InUse, RexrayError, SettingsError
+from rexray_server.endpoint import Endpoint, listen, parse_endpoint, release
+
+
+def open_at(path: Path, mode: int = 0o600, user: str = "", group: str = "") -> socket.socket:
+    return listen(Endpoint(path=path), mode=mode, user=user, group=group)
+
+
+@pytest.mark.parametrize(
+    ("text", "endpoint"),
+    [
+        ("unix:///run/x.sock", Endpoint(path=Path("/run/x.sock"))),
+        ("unix:/run/x.sock", Endpoint(path=Path("/run/x.sock"))),
+        ("/run/x.sock", Endpoint(path=Path("/run/x.sock"))),
+        ("tcp://127.0.0.1:7000", Endpoint(host="127.0.0.1", port=7000)),
+        ("tcp://[::1]:7000", Endpoint(host="::1", port=7000)),
+        ("tcp://:7000", Endpoint(host="127.0.0.1", port=7000)),
+    ],
+)
+def test_every_way_to_write_an_endpoint_is_understood(text: str, endpoint: Endpoint) -> None:
+    assert parse_endpoint(text) == endpoint
+
+
+def test_a_relative_endpoint_is_below_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert parse_endpoint("csi.sock") == Endpoint(path=tmp_path / "csi.sock")
+
+
+@pytest.mark.parametrize("text", ["tcp://host", "tcp://host:port", "tcp://h:99999", "http://x:1", "/" + "x" * 200])
+def test_what_is_no_endpoint_is_refused_by_name(text: str) -> None:
+    with pytest.raises(SettingsError, match="endpoint"):
+        parse_endpoint(text)
+
+
+def test_missing_directories_are_made_and_only_the_owner_may_connect(short_dir: Path) -> None:
+    path = short_dir / "a/b/x.sock"
+    with open_at(path):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert [entry.name for entry in path.parent.iterdir()] == ["x.sock"]
+
+
+def test_mode_and_owner_are_as_asked(short_dir: Path) -> None:
+    group = str(os.getgid())
+    with open_at(short_dir / "x.sock", mode=0o660, user=str(os.getuid()), group=group):
+        found = (short_dir / "x.sock").stat()
+    assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (0o660, os.getuid(), os.getgid())
+
+
+@pytest.mark.parametrize(("user", "group"), [("no-such-user", ""), ("", "no-such-group")])
+def test_an_unknown_owner_is_refused_and_nothing_listens(short_dir: Path, user: str, group: str) -> None:
+    with pytest.raises(SettingsError, match="no such"):
+        open_at(short_dir / "x.sock", user=user, group=group)
+    assert list(short_dir.iterdir()) == []
+
+
+def test_a_live_socket_is_left_alone(short_dir: Path) -> None:
+    path = short_dir / "x.sock"
+    with open_at(path) as first:
+        with pytest.raises(InUse, match="another process serves it"):
+            open_at(path)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+            first.accept()[0].close()
+
+
+def test_a_dead_socket_is_taken_over(short_dir: Path) -> None:
+    path = short_dir / "x.sock"
+    open_at(path).close()
+    assert path.is_socket()
+    with open_at(path), socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+
+
+@pytest.mark.parametrize("kind", ["file", "directory", "link"])
+def test_what_is_no_socket_is_left_alone(short_dir: Path, kind: str) -> None:
+    path = short_dir / "x.sock"
+    if kind == "file":
+        path.write_text("precious")
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        path.symlink_to("/etc/passwd")
+    with pytest.raises(SettingsError, match="not a socket"):
+        open_at(path)
+    assert path.is_symlink() or path.is_dir() or path.read_text() == "precious"
+
+
+def test_a_path_through_a_file_is_one_clear_error(short_dir: Path) -> None:
+    (short_dir / "file").write_text("")
+    with pytest.raises(RexrayError, match="file"):
+        open_at(short_dir / "file/x.sock")
+
+
+def test_a_released_socket_is_gone(short_dir: Path) -> None:
+    path = short_dir / "x.sock"
+    release(Endpoint(path=path), open_at(path))
+    assert not path.exists()
+
+
+def test_a_busy_tcp_port_is_in_use() -> None:
+    with listen(Endpoint(host="127.0.0.1", port=0), mode=0, user="", group="") as first:
+        port = first.getsockname()[1]
+        with pytest.raises(InUse):
+            listen(Endpoint(host="127.0.0.1", port=port), mode=0, user="", group="")
