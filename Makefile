@@ -24,7 +24,8 @@ check: setup ## Check format, style and types
 	@set -e; for tree in $(TYPED_TREES); do \
 		if find "$$tree" -name '*.py' | grep -q .; then echo ".venv/bin/mypy $$tree"; .venv/bin/mypy "$$tree"; fi; \
 	done
-	.venv/bin/mypy conftest.py tests tools
+	.venv/bin/mypy conftest.py tools
+	.venv/bin/mypy tests
 
 format: setup ## Format the code and mend what ruff can mend
 	.venv/bin/ruff check --fix-only .

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("grpc", "google.protobuf", "werkzeug", "h11", "yaml", "asyncio")
+SDKS = ("grpc", "werkzeug", "h11", "asyncio")
+HEAVY = (*SDKS, "google.protobuf", "yaml", "rexray.csi.volumes")
 
 RUN_AND_LIST_MODULES = """
 import pathlib, sys
@@ -34,10 +35,16 @@ def modules_after(words: list[str], home: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     "words",
-    [["--help"], ["version"], ["version", "--help"], ["driver", "ls"]],
+    [["--help"], ["version"], ["version", "--help"]],
     ids=lambda words: " ".join(words),
 )
 def test_light_commands_import_nothing_heavy(words: list[str], tmp_path: Path) -> None:
     loaded = modules_after(words, tmp_path)
     assert "rexray.cli.root" in loaded
     assert not sorted(name for name in HEAVY if name in loaded)
+
+
+def test_listing_the_drivers_imports_their_classes_and_no_sdk(tmp_path: Path) -> None:
+    loaded = modules_after(["driver", "ls"], tmp_path)
+    assert "rexray.registry" in loaded
+    assert not sorted(name for name in SDKS if name in loaded)

@@ -156,7 +156,9 @@ def test_pip_installs_the_checkout(environment: Path) -> None:
     rexray = environment / "bin" / "rexray"
     assert importlib.metadata.version("rexray-core") in run(rexray, "version")
     assert "service" in run(rexray, "--help")
-    assert "csi-vfs" in run(rexray, "driver", "ls")
+    listing = run(rexray, "driver", "ls")
+    assert "csi-vfs" in listing
+    assert "broken" not in listing
 
 
 def test_the_core_alone_is_a_program(environment: Path) -> None:

@@ -18,5 +18,5 @@ def rexray_volume_drivers() -> Sequence[type[VolumeDriver]]:
     try:
         from rexray.csi.volumes import CSIVolumes
     except ModuleNotFoundError as error:
-        raise NotInstalled(f"volume driver 'csi' needs {error.name}: pip install 'rexray-core[csi]'") from error
+        raise NotInstalled("volume driver 'csi' needs grpcio and protobuf: pip install 'rexray-core[csi]'") from error
     return [CSIVolumes]

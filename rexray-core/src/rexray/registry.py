@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pluggy
 
 from rexray import catalog, hookspecs
-from rexray.errors import BrokenPlugin, PluginError
+from rexray.errors import BrokenPlugin, NotInstalled, PluginError
 
 if TYPE_CHECKING:
     from rexray.cli.commands import CommandSpec
@@ -46,6 +46,8 @@ class Installed:
     entry: catalog.Entry
     driver: type[Driver] | None
     error: str = ""
+    lacking: bool = False
+    """Whether all that is wrong is another distribution that has to be installed."""
     seconds: float = 0.0
 
 
@@ -91,13 +93,14 @@ class Registry:
         """Every installed driver of every kind, the broken ones with their reason."""
         for kind in DRIVER_KINDS:
             for entry in catalog.entries(kind):
-                start = time.perf_counter()
+                start, lacking = time.perf_counter(), False
                 try:
                     catalog.find(kind, entry.name)
                     driver, error = self._class_of(entry, _CLASS_HOOKS[kind]), ""
                 except PluginError as caught:
-                    driver, error = None, str(caught)
-                yield Installed(entry=entry, driver=driver, error=error, seconds=time.perf_counter() - start)
+                    driver, error, lacking = None, str(caught), isinstance(caught, NotInstalled)
+                seconds = time.perf_counter() - start
+                yield Installed(entry=entry, driver=driver, error=error, lacking=lacking, seconds=seconds)
 
     def commands(self) -> Sequence[CommandSpec]:
         """The commands of the installed plug-ins; a broken plug-in is logged and left out."""

@@ -140,7 +140,7 @@ class HTTPConnection:
         if length.isdigit() and int(length) > MAX_BODY:
             raise _Refused(413, f"the body is {int(length)} bytes long: at most {MAX_BODY} are allowed")
         if headers.get(b"expect", b"").lower() == b"100-continue":
-            self._write(h11.InformationalResponse(status_code=100, headers=[]))
+            self._transport.write(self._h11.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
 
     def _run(self) -> None:
         assert self._request is not None
@@ -176,15 +176,8 @@ class HTTPConnection:
     def _send(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         if self._finishing:
             headers = [*headers, ("Connection", "close")]
-        self._write(h11.Response(status_code=status, headers=headers))
-        if body:
-            self._write(h11.Data(data=body))
-        self._write(h11.EndOfMessage())
-
-    def _write(self, event: h11.Event) -> None:
-        data = self._h11.send(event)
-        if data:
-            self._transport.write(data)
+        events = [h11.Response(status_code=status, headers=headers), h11.Data(data=body), h11.EndOfMessage()]
+        self._transport.write(b"".join(self._h11.send(event) or b"" for event in events))
 
     def _refuse(self, status: int, message: str) -> None:
         """Answer what could not be read as a request, and close: what follows cannot be made sense of either."""

@@ -27,7 +27,7 @@ def list_drivers() -> None:
 
 def _row(item: Installed) -> dict[str, object]:
     distribution = item.entry.distribution()
-    status, why = "broken", item.error
+    status, why = "not viable" if item.lacking else "broken", item.error
     if item.driver is not None:
         viability = item.driver.viable()
         status, why = ("ready", "") if viability.ok else ("not viable", viability.reason)

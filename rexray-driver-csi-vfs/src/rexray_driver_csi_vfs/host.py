@@ -1,0 +1,82 @@
+"""What all services share: the stores, this node, and the facts of the filesystem below them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from rexray import mounts
+from rexray.errors import BrokenPlugin, InUse
+from rexray_driver_csi_vfs.metafiles import FileLock, MetaFiles
+from rexray_driver_csi_vfs.model import GroupMeta, NodeMeta, SnapshotMeta, VolumeMeta
+from rexray_driver_csi_vfs.settings import VFSSettings
+from rexray_driver_csi_vfs.store import OURS, Store
+
+TOPOLOGY_KEY = "topology.com.rexray.vfs/node"
+
+
+class Host:
+    """The directories of csi-vfs on this host."""
+
+    def __init__(self, settings: VFSSettings) -> None:
+        self.node_id = settings.node
+        self.max_volumes = settings.max_volumes
+        self.topology: Mapping[str, str] = {TOPOLOGY_KEY: self.node_id}
+        self.dev = settings.directory("dev")
+        self.mnt = settings.directory("mnt")
+        self.volumes = Store(settings.directory("vol"), VolumeMeta, "volume", settings.vol_glob)
+        self.snapshots = Store(settings.directory("snap"), SnapshotMeta, "snapshot")
+        self.groups = MetaFiles(self.snapshots.root / OURS / "groups", GroupMeta)
+        self.nodes = MetaFiles(self.mnt / OURS / "meta", NodeMeta)
+        self.node_lock = FileLock(self.mnt / OURS / "lock")
+
+    def prepare(self) -> None:
+        """Make the directories and delete leftovers; ``BrokenPlugin`` names a directory that cannot be used."""
+        try:
+            for folder in (self.dev, self.mnt, self.groups.folder, self.nodes.folder):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.volumes.prepare()
+            self.snapshots.prepare()
+        except OSError as error:
+            raise BrokenPlugin(f"csi-vfs: {error.filename}: {error.strerror}") from None
+        self.fs_type = _fs_type(self.volumes.root)
+
+    def is_complete(self, group: str) -> bool:
+        """Whether all members of a group snapshot are taken."""
+        meta = self.groups.load(group)
+        return meta is not None and bool(meta.snapshots)
+
+    def live(self, name: str) -> NodeMeta:
+        """Where a volume is really staged and published on this node; what a reboot ended is left out."""
+        meta = self.nodes.load(name)
+        if meta is None:
+            return NodeMeta()
+        source = self.volumes.path(name)
+        return NodeMeta(
+            staged={path: read_only for path, read_only in meta.staged.items() if mounts.is_bound(source, path)},
+            targets={path: target for path, target in meta.targets.items() if mounts.is_bound(source, path)},
+        )
+
+    def refuse_if_mounted(self, name: str) -> None:
+        """``InUse`` while the volume is staged or published somewhere on this node."""
+        live = self.live(name)
+        places = [*live.targets, *live.staged]
+        if places:
+            raise InUse(f"volume {name!r} is mounted at {', '.join(places)}: unmount it there first")
+
+    def size(self) -> tuple[int, int]:
+        """The free and the total bytes of the volumes' filesystem."""
+        facts = os.statvfs(self.volumes.root)
+        return facts.f_bavail * facts.f_frsize, facts.f_blocks * facts.f_frsize
+
+
+def _fs_type(path: Path) -> str:
+    """The type of the filesystem that a path is on, by the longest mount point above it."""
+    real = os.path.realpath(path)
+    best, kind = "", ""
+    for mount in mounts.mount_table():
+        above = real == mount.target or real.startswith(mount.target.rstrip("/") + "/")
+        if above and len(mount.target) >= len(best):
+            best, kind = mount.target, mount.fs_type
+    return kind

@@ -1,0 +1,139 @@
+"""A real daemon in a home of its own, and what the end-to-end tests do with it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+REXRAY = str(Path(sys.executable).with_name("rexray"))
+
+
+class Daemon:
+    """``rexray start -f`` on native csi-vfs, as a user would run it; every path is below ``home``."""
+
+    def __init__(self, home: Path, endpoint: Path | None = None, **environ: str) -> None:
+        self.home = home
+        self.endpoint = endpoint or home / "run/docker/plugins/rexray.sock"
+        self.data = home / "vfs"
+        self.log = home / "daemon.log"
+        self.environ = {
+            **{key: value for key, value in os.environ.items() if not key.startswith(("X_CSI_", "CSI_", "REXRAY_"))},
+            "REXRAY_HOME": str(home),
+            "X_CSI_NATIVE": "true",
+            "X_CSI_DRIVER": "csi-vfs",
+            "X_CSI_VFS_DATA": str(self.data),
+            "CSI_ENDPOINT": str(self.endpoint),
+            "COVERAGE_PROCESS_START": "",
+            **environ,
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Daemon:
+        """Run it in the foreground, and wait until it says that it serves."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [REXRAY, "start", "-f"],
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert b"serves Docker and CSI" in line, self.log.read_text()
+        return self
+
+    def stop(self) -> int:
+        """Ask it to end, and wait."""
+        return self._end(signal.SIGTERM)
+
+    def kill(self) -> int:
+        """End it with no chance to tidy up."""
+        return self._end(signal.SIGKILL)
+
+    def _end(self, number: signal.Signals) -> int:
+        if self.process is None:
+            return 0
+        self.process.send_signal(number)
+        code = self.process.wait(30)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        self.process = None
+        return code
+
+    def rexray(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        """Run the ``rexray`` program against it."""
+        return subprocess.run(
+            [REXRAY, *arguments],
+            env={**self.environ, **environ},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def connect(self) -> socket.socket:
+        """A bare connection to its socket."""
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(60)
+        connection.connect(str(self.endpoint))
+        return connection
+
+    def docker(self, call: str, **body: object) -> dict[str, object]:
+        """One call of Docker's protocol; an error is an AssertionError with its message."""
+        status, answer = self.docker_raw(call, json.dumps(body).encode())
+        assert status == 200, (call, body, answer)
+        return answer
+
+    def docker_raw(self, call: str, body: bytes) -> tuple[int, dict[str, object]]:
+        """One call of Docker's protocol: its status and answer."""
+        connection = http.client.HTTPConnection("localhost")
+        connection.sock = self.connect()
+        try:
+            connection.request("POST", f"/{call}", body)
+            response = connection.getresponse()
+            content: dict[str, object] = json.loads(response.read())
+            return response.status, content
+        finally:
+            connection.close()
+
+    def mounts(self) -> list[str]:
+        """Where anything is mounted below its home."""
+        with open("/proc/self/mountinfo") as table:
+            return [line.split()[4] for line in table if str(self.home) in line.split()[4]]
+
+    def facts(self) -> Mapping[str, int]:
+        """The daemon's open files, threads and resident memory in bytes."""
+        assert self.process is not None
+        root = Path("/proc") / str(self.process.pid)
+        status = dict(line.split(":", 1) for line in (root / "status").read_text().splitlines() if ":" in line)
+        return {
+            "files": len(os.listdir(root / "fd")),
+            "threads": int(status["Threads"]),
+            "memory": int(status["VmRSS"].split()[0]) * 1024,
+        }
+
+    def clean_up(self) -> None:
+        """Leave nothing behind, whatever a test has done."""
+        self.kill()
+        for target in sorted(self.mounts(), reverse=True):
+            subprocess.run(["umount", "--lazy", target], check=False)
+
+
+def eventually(check: object, seconds: float = 10) -> bool:
+    """Whether the check comes true in time."""
+    assert callable(check)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if check():
+            return True
+        time.sleep(0.05)
+    return False
