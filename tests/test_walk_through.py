@@ -57,7 +57,7 @@ def test_the_seeds_walk_through_with_todays_csc(daemon: Daemon, tool: Callable[[
     target = daemon.home / "target"
     staging = daemon.home / "staging"
     staging.mkdir()
-    cap = ("--cap", "SINGLE_NODE_WRITER,mount")
+    cap = ("--cap", "SINGLE_NODE_WRITER,mount,")
     assert '"MyNewVolume"' in csc("controller", "new", *cap, "MyNewVolume")
     assert '"MyNewVolume"' in csc("controller", "ls")
     node = csc("node", "get-info").split()[0].strip('"')

@@ -188,6 +188,7 @@ def serving(folder: Path, settings: ServerSettings, *, docker: bool = True) -> I
         try:
             yield Running(folder / "mux.sock", volumes, plugin, mux)
         finally:
+            loop.call_soon_threadsafe(mux.stop_accepting)
             server.stop(0).wait()
             asyncio.run_coroutine_threadsafe(mux.drain(2), loop).result(10)
             loop.call_soon_threadsafe(loop.stop)

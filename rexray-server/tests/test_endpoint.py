@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from rexray.errors import InUse, RexrayError, SettingsError
-from rexray_server.endpoint import Endpoint, listen, parse_endpoint, release
+from rexray_server.endpoint import Endpoint, listen, parse_endpoint, withdraw
 
 
 def open_at(path: Path, mode: int = 0o600, user: str = "", group: str = "") -> socket.socket:
@@ -102,10 +104,25 @@ def test_a_path_through_a_file_is_one_clear_error(short_dir: Path) -> None:
         open_at(short_dir / "file/x.sock")
 
 
-def test_a_released_socket_is_gone(short_dir: Path) -> None:
+def test_a_withdrawn_socket_is_gone(short_dir: Path) -> None:
     path = short_dir / "x.sock"
-    release(Endpoint(path=path), open_at(path))
+    with open_at(path):
+        withdraw(Endpoint(path=path))
     assert not path.exists()
+
+
+def test_a_socket_that_another_process_put_there_meanwhile_is_left(short_dir: Path) -> None:
+    path = short_dir / "x.sock"
+    script = (
+        "import socket, sys; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); "
+        "print(flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        withdraw(Endpoint(path=path))
+        assert path.is_socket()
+        other.communicate(b"")
 
 
 def test_a_busy_tcp_port_is_in_use() -> None:

@@ -87,17 +87,16 @@ def listen(endpoint: Endpoint, *, mode: int, user: str, group: str) -> socket.so
     return listener
 
 
-def release(endpoint: Endpoint, listener: socket.socket) -> None:
-    """Close the listener and remove its file, unless another process has put its own there."""
+def withdraw(endpoint: Endpoint) -> None:
+    """Remove the socket's file, unless another process has put its own there."""
     if endpoint.path is not None:
         with contextlib.suppress(OSError):
-            if _answers_as(endpoint.path, listener):
+            if _is_ours(endpoint.path):
                 endpoint.path.unlink()
-    listener.close()
 
 
-def _answers_as(path: Path, listener: socket.socket) -> bool:
-    """Whether a connection to the path arrives at the listener: its own process is the peer."""
+def _is_ours(path: Path) -> bool:
+    """Whether nobody listens at the path, or this process does."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1)
         try:

@@ -42,13 +42,16 @@ class Multiplexer:
         else:
             self._server = await loop.create_server(lambda: Connection(self), sock=listener, backlog=socket.SOMAXCONN)
 
-    async def drain(self, seconds: float) -> None:
-        """Accept no more, let requests under way finish for so long, then close what is left."""
+    def stop_accepting(self) -> None:
+        """Take no new connection and no new request."""
         if self._server is not None:
             self._server.close()
-        deadline = asyncio.get_running_loop().time() + seconds
         for connection in list(self.connections):
             connection.finish()
+
+    async def drain(self, seconds: float) -> None:
+        """Let requests under way finish for so long, then close what is left."""
+        deadline = asyncio.get_running_loop().time() + seconds
         while any(connection.busy for connection in self.connections):
             if asyncio.get_running_loop().time() > deadline:
                 log.warning("closing connections with requests under way", extra={"fields": {"after": f"{seconds:g}s"}})

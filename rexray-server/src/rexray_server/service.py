@@ -111,7 +111,8 @@ class Service:
             listener = endpoints.listen(
                 self.endpoint, mode=settings.socket_mode, user=settings.user, group=settings.group
             )
-            stack.callback(endpoints.release, self.endpoint, listener)
+            stack.callback(listener.close)
+            stack.callback(endpoints.withdraw, self.endpoint)
             stop = self._handle_signals(pipeline)
             server.start()
             await mux.start(listener)
@@ -121,10 +122,10 @@ class Service:
             ready()
             reason = await stop
             log.info("stopping", extra={"fields": {"signal": reason}})
-            endpoints.release(self.endpoint, listener)
-            stopped = server.stop(DRAIN_SECONDS)
+            endpoints.withdraw(self.endpoint)
+            mux.stop_accepting()
+            await asyncio.to_thread(server.stop(DRAIN_SECONDS).wait)
             await mux.drain(DRAIN_SECONDS)
-            await asyncio.to_thread(stopped.wait)
         log.info("stopped")
 
     def _volumes(self, pipeline: Pipeline) -> CSIVolumes | None:
