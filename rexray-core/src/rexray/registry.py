@@ -55,8 +55,7 @@ class Registry:
     """The installed plug-ins, loaded at most once each."""
 
     def __init__(self) -> None:
-        self._manager = pluggy.PluginManager("rexray")
-        self._manager.add_hookspecs(hookspecs)
+        self._manager = _manager()
         self._modules: dict[str, ModuleType] = {}
 
     def storage_driver(self, name: str) -> type[StorageDriver]:
@@ -162,11 +161,12 @@ class Registry:
         except Exception as error:
             raise BrokenPlugin(f"{self._blame(entry)}: {type(error).__name__}: {error}") from error
         try:
-            self._manager.register(module, entry.module)
-            self._manager.check_pending()
+            rehearsal = _manager()  # a plug-in that is refused midway would leave half of its hooks behind
+            rehearsal.register(module, entry.module)
+            rehearsal.check_pending()
         except pluggy.PluginValidationError as error:
-            self._manager.unregister(module)
             raise BrokenPlugin(f"{self._blame(entry)}: {' '.join(str(error).split())}") from error
+        self._manager.register(module, entry.module)
         self._modules[entry.module] = module
         return module
 
@@ -185,6 +185,12 @@ class Registry:
 
     def _blame(self, entry: catalog.Entry) -> str:
         return f"plug-in {entry.name!r} of {catalog.describe(entry.distribution())}"
+
+
+def _manager() -> pluggy.PluginManager:
+    manager = pluggy.PluginManager("rexray")
+    manager.add_hookspecs(hookspecs)
+    return manager
 
 
 @functools.cache

@@ -35,7 +35,9 @@ def global_options() -> list[click.Option]:
         _option("-h", "--host", "The REX-Ray service address", flag="--host"),
         _option("-s", "--service", "The name of the storage service to use", flag="--service"),
         _option("-l", "--logLevel", "The log level: debug, info, warn or error", flag="--logLevel"),
-        _option("-v", "--verbose", "Also lists the flag of every setting in the help text", is_flag=True),
+        _option(
+            "-v", "--verbose", "Also lists the flag of every setting in the help text", is_flag=True, is_eager=True
+        ),
         _option("--format", "The output's format: " + ", ".join(FORMATS), type=click.Choice(FORMATS)),
         _option("--template", "Print each row by this text, with column names in braces: '{id} {name}'"),
     ]

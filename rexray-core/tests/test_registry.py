@@ -1,0 +1,262 @@
+"""Plug-ins from other distributions: found by metadata, loaded by name, the broken ones set apart."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+GOOD = """
+from rexray import hookimpl
+from rexray.types import Viability
+
+@hookimpl
+def rexray_os_drivers():
+    from rexray.drivers import OSDriver
+
+    class Acme(OSDriver):
+        name = {name!r}
+
+        @classmethod
+        def viable(cls):
+            return Viability(ok={viable}, reason={reason!r})
+
+        def mounts(self, *, source="", target=None): return ()
+        def mounted(self, target): return False
+        def mount(self, source, target, *, fs_type="", options=()): raise AssertionError
+        def unmount(self, target): print("unmounted", target)
+        def bind(self, source, target, *, read_only=False): ...
+        def probe(self, device): return ""
+        def format(self, device, fs_type, *, overwrite=False): print("formatted", device.path, fs_type, overwrite)
+        def grow(self, device, target): ...
+
+    return [Acme]
+"""
+
+
+def good(name: str, viable: bool = True, reason: str = "") -> str:
+    return GOOD.format(name=name, viable=viable, reason=reason)
+
+
+class Site:
+    """A directory of made-up distributions, seen by ``rexray`` beside the real ones."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def install(
+        self, distribution: str, plugins: dict[str, str], *, group: str = "rexray.os", requires: str = "rexray-core"
+    ) -> None:
+        module = distribution.replace("-", "_")
+        (self.folder / module).mkdir()
+        info = self.folder / f"{module}-1.2.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Name: {distribution}\nVersion: 1.2\nRequires-Dist: {requires}\n")
+        (info / "RECORD").write_text("")
+        lines = [f"{name} = {module}.{name}_plugin" for name in plugins]
+        (info / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines, ""]))
+        for name, source in plugins.items():
+            (self.folder / module / f"{name}_plugin.py").write_text(source)
+
+    def rexray(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "rexray", *arguments],
+            env={
+                **os.environ,
+                "PYTHONPATH": str(self.folder),
+                "REXRAY_HOME": str(self.folder / "home"),
+                "XDG_CACHE_HOME": str(self.folder / "cache"),
+                **environ,
+            },
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def drivers(self) -> dict[str, dict[str, Any]]:
+        answer = self.rexray("driver", "ls", "--format", "json")
+        assert answer.returncode == 0, answer.stderr
+        rows: list[dict[str, Any]] = json.loads(answer.stdout)
+        return {row["distribution"]: row for row in rows}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+def test_a_driver_of_another_distribution_is_listed_with_all_that_is_known(site: Site) -> None:
+    site.install("rexray-os-acme", {"acme": good("acme")})
+    row = site.drivers()["rexray-os-acme"]
+    assert row == {
+        "name": "acme",
+        "kind": "os",
+        "distribution": "rexray-os-acme",
+        "version": "1.2",
+        "status": "ready",
+        "whynot": "",
+        "capabilities": [],
+    }
+
+
+def test_a_driver_that_cannot_work_here_says_why(site: Site) -> None:
+    site.install("rexray-os-acme", {"acme": good("acme", viable=False, reason="no acme bus on this host")})
+    row = site.drivers()["rexray-os-acme"]
+    assert (row["status"], row["whynot"]) == ("not viable", "no acme bus on this host")
+    used = site.rexray("device", "ls")
+    assert (used.returncode, used.stderr) == (
+        1,
+        "error: no installed os driver can work here: acme: no acme bus on this host\n",
+    )
+
+
+MISSPELT = """
+from rexray import hookimpl
+
+@hookimpl
+def rexray_os_driver(): return []
+"""
+WRONG_ARGUMENT = """
+from rexray import hookimpl
+
+@hookimpl
+def rexray_os_drivers(colour): return []
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("import no_such_sdk", "ModuleNotFoundError: No module named 'no_such_sdk'"),
+        ("raise RuntimeError('at import')", "RuntimeError: at import"),
+        ("def broken(:", "SyntaxError"),
+        (MISSPELT, "unknown hook 'rexray_os_driver'"),
+        (WRONG_ARGUMENT, "'colour'"),
+        (good("other"), "rexray_os_drivers returns other, not 'acme'"),
+        ("x = 1", "rexray_os_drivers returns none, not 'acme'"),
+        ("from rexray import hookimpl\n@hookimpl\ndef rexray_os_drivers(): raise KeyError('deep')", "KeyError: 'deep'"),
+    ],
+    ids=["import", "raise", "syntax", "misspelt", "argument", "name", "nothing", "hook"],
+)
+def test_a_broken_plug_in_is_a_named_line_and_disturbs_nobody(site: Site, source: str, reason: str) -> None:
+    site.install("rexray-os-acme", {"acme": source})
+    site.install("rexray-os-fine", {"fine": good("fine")})
+    found = site.drivers()
+    assert found["rexray-os-acme"]["status"] == "broken"
+    assert reason in found["rexray-os-acme"]["whynot"]
+    assert "\n" not in found["rexray-os-acme"]["whynot"]
+    assert found["rexray-os-fine"]["status"] == "ready"
+    helped = site.rexray("--help")
+    assert helped.returncode == 0
+    assert "volume" in helped.stdout
+
+
+def test_a_plug_in_for_another_version_of_the_contracts_is_never_imported(site: Site) -> None:
+    site.install("rexray-os-acme", {"acme": "raise AssertionError('imported')"}, requires="rexray-core>=99")
+    row = site.drivers()["rexray-os-acme"]
+    assert row["status"] == "broken"
+    assert "rexray-os-acme 1.2 supports rexray-core >=99" in row["whynot"]
+    assert "pip install --upgrade rexray-os-acme" in row["whynot"]
+
+
+def test_two_distributions_that_claim_one_name_are_both_named(site: Site) -> None:
+    site.install("rexray-os-acme", {"acme": good("acme")})
+    site.install("rexray-os-rival", {"acme": good("acme")})
+    for row in site.drivers().values():
+        if row["name"] == "acme":
+            assert row["status"] == "broken"
+            assert "rexray-os-acme 1.2" in row["whynot"]
+            assert "rexray-os-rival 1.2" in row["whynot"]
+
+
+def test_a_driver_that_is_not_installed_says_what_to_install(site: Site) -> None:
+    answer = site.rexray("device", "ls", REXRAY_OSDRIVERS="plan9")
+    assert (answer.returncode, answer.stderr) == (
+        1,
+        "error: driver 'plan9' is not installed: pip install rexray-os-plan9\n",
+    )
+    nothing = site.rexray("device", "ls")
+    assert nothing.stderr == "error: no os driver is installed: pip install rexray-os-linux\n"
+
+
+def test_the_device_commands_work_through_the_os_driver(site: Site) -> None:
+    site.install("rexray-os-acme", {"acme": good("acme")})
+    listed = site.rexray("device", "ls")
+    assert (listed.returncode, listed.stdout) == (0, "SOURCE  MOUNTPOINT  FSTYPE\n")
+    formatted = site.rexray("device", "format", "--devicename", "/dev/x", "--fstype", "xfs")
+    assert formatted.stdout == "formatted /dev/x xfs False\n"
+    assert site.rexray("device", "unmount", "--mountpoint", "/mnt").stdout == "unmounted /mnt\n"
+
+
+COMMAND = """
+from rexray import hookimpl
+from rexray.cli.commands import CommandSpec
+
+@hookimpl
+def rexray_commands():
+    return [CommandSpec(name="greet", help="Say hello", target="rexray_acme.greeting:greet")]
+"""
+GREETING = """
+import click
+print("imported")
+
+@click.command()
+@click.argument("name")
+def greet(name): click.echo(f"hello {name}")
+"""
+
+
+def test_a_distribution_can_bring_commands_that_are_imported_only_when_they_run(site: Site) -> None:
+    site.install("rexray-acme", {"acme": COMMAND}, group="rexray.commands")
+    (site.folder / "rexray_acme/greeting.py").write_text(GREETING)
+    helped = site.rexray("--help")
+    assert "Say hello" in helped.stdout
+    assert "imported" not in helped.stdout
+    assert site.rexray("greet", "you").stdout == "imported\nhello you\n"
+
+
+OBSERVER = """
+from rexray import hookimpl
+
+@hookimpl
+def rexray_volume_removed(driver, name): print("removed", driver, name)
+
+@hookimpl
+def rexray_volume_unmounted(name): raise RuntimeError("an observer's own trouble")
+"""
+
+
+def test_observers_hear_what_happens_and_cannot_break_it(site: Site) -> None:
+    site.install("rexray-acme", {"acme": OBSERVER}, group="rexray.commands")
+    script = (
+        "from rexray.registry import registry; r = registry(); r.load_observers()\n"
+        "r.tell('rexray_volume_unmounted', driver='d', name='data', holder='c')\n"
+        "r.tell('rexray_volume_removed', driver='d', name='data')"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(site.folder), "XDG_CACHE_HOME": str(site.folder / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (answer.returncode, answer.stdout) == (0, "removed d data\n")
+    assert "observer rexray_acme.acme_plugin failed in rexray_volume_unmounted" in answer.stderr
+
+
+def test_every_hook_is_called_by_somebody_and_documented() -> None:
+    from rexray import hookspecs
+
+    names = [name for name in vars(hookspecs) if name.startswith("rexray_")]
+    modules = Path(hookspecs.__file__).parent.rglob("*.py")
+    source = "".join(path.read_text() for path in modules if path.name != "hookspecs.py")
+    assert len(names) > 10
+    for name in names:
+        assert getattr(hookspecs, name).__doc__, name
+        assert f'"{name}"' in source, name
