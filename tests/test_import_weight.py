@@ -48,3 +48,12 @@ def test_listing_the_drivers_imports_their_classes_and_no_sdk(tmp_path: Path) ->
     loaded = modules_after(["driver", "ls"], tmp_path)
     assert "rexray.registry" in loaded
     assert not sorted(name for name in SDKS if name in loaded)
+
+
+def test_the_core_knows_the_servers_commands_by_the_servers_own_words() -> None:
+    from rexray.cli.root import SERVER_COMMANDS, SERVER_MODULE
+    from rexray_server import plugin
+
+    assert plugin.__name__ == SERVER_MODULE
+    theirs = {(spec.name, spec.help, spec.hidden) for spec in plugin.rexray_commands()}
+    assert {(spec.name, spec.help, spec.hidden) for spec in SERVER_COMMANDS} == theirs

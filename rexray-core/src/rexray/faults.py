@@ -1,4 +1,4 @@
-"""Named fault points: places where a crash sweep ends the process. They do nothing unless ``$REXRAY_FAULT`` names one."""
+"""Named fault points, where a crash sweep ends the process; they do nothing unless ``$REXRAY_FAULT`` names one."""
 
 from __future__ import annotations
 

@@ -85,11 +85,11 @@ def _file_lock(directory: Path, key: str, owner: str, deadline: float) -> Iterat
                 break
             except BlockingIOError:
                 if time.monotonic() >= deadline:
-                    holder = os.pread(descriptor, 300, 0).decode(errors="replace") or "another process"
+                    text = os.pread(descriptor, 300, 0).decode(errors="replace")
+                    holder = text.partition("\n")[0] or "another process"
                     raise Busy(f"{owner}: pending behind {holder}: try again") from None
                 time.sleep(0.01)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{owner} in process {os.getpid()}".encode(), 0)
+        os.pwrite(descriptor, f"{owner} in process {os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(descriptor)

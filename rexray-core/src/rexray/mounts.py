@@ -1,6 +1,6 @@
 """The kernel's mount table, and bind mounts through the mount system call.
 
-Facts: mount(2), umount2(2), proc_pid_mountinfo(5). A read-only bind takes two calls: the kernel ignores every
+Facts: mount(2), umount2(2), proc_pid_mountinfo(5), statx(2). A read-only bind takes two calls: the kernel ignores every
 flag but ``MS_REC`` when it makes a bind mount.
 """
 
@@ -10,15 +10,24 @@ import ctypes
 import errno
 import os
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rexray.errors import Forbidden, InUse, InvalidRequest, NotFound, RexrayError
+from rexray.errors import Forbidden, InUse, InvalidRequest, NotFound, RexrayError, Unsupported
 
 _MS_REMOUNT = 0x20
 _MS_BIND = 0x1000
 _UMOUNT_NOFOLLOW = 0x8
+_AT_FDCWD = -100
+_AT_SYMLINK_NOFOLLOW = 0x100
+_AT_NO_AUTOMOUNT = 0x800
+_AT_STATX_DONT_SYNC = 0x4000
+_STATX_SIZE = 256
+_STATX_ATTRIBUTES = (8, 56)
+"""Where in struct statx the attributes are, and which of them the kernel knows."""
+_STATX_ATTR_MOUNT_ROOT = 0x2000
 
 MOUNT_FLAGS: dict[str, int] = {
     "ro": 0x1,
@@ -44,6 +53,7 @@ _libc.mount.argtypes = (
     ctypes.c_char_p,
 )
 _libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
+_libc.statx.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_char_p)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,22 +113,19 @@ def is_bound(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> 
 def is_mount_point(path: str | os.PathLike[str]) -> bool:
     """Whether something is mounted at exactly that path, be it a bind mount within one filesystem.
 
-    The kernel's own mount number tells (``mnt_id`` in proc_pid_fdinfo(5)); the path is opened without touching the
-    filesystem behind it, so a hung one does not hang this.
+    statx(2) tells since Linux 5.8, from what the kernel has in memory: a hung filesystem does not hang this.
     """
-    try:
-        return _mount_id(path) != _mount_id(os.path.dirname(os.path.abspath(path)))
-    except FileNotFoundError:
-        return False
-
-
-def _mount_id(path: str | os.PathLike[str]) -> bytes:
-    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        with open(f"/proc/self/fdinfo/{descriptor}", "rb") as info:
-            return next(line for line in info if line.startswith(b"mnt_id:"))
-    finally:
-        os.close(descriptor)
+    buffer = ctypes.create_string_buffer(_STATX_SIZE)
+    flags = _AT_SYMLINK_NOFOLLOW | _AT_NO_AUTOMOUNT | _AT_STATX_DONT_SYNC
+    if _libc.statx(_AT_FDCWD, os.fsencode(path), flags, 0, buffer) != 0:
+        code = ctypes.get_errno()
+        if code in (errno.ENOENT, errno.ENOTDIR):
+            return False
+        raise OSError(code, os.strerror(code), os.fspath(path))
+    attributes, known = (int.from_bytes(buffer.raw[at : at + 8], sys.byteorder) for at in _STATX_ATTRIBUTES)
+    if not known & _STATX_ATTR_MOUNT_ROOT:
+        raise Unsupported("this kernel does not tell mount points by statx(2): Linux 5.8 or later is needed")
+    return bool(attributes & _STATX_ATTR_MOUNT_ROOT)
 
 
 def is_read_only(path: str | os.PathLike[str]) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import click
 
 from rexray.cli.base import Group, app_of, write_settings_flags
 from rexray.cli.commands import CommandSpec
+from rexray.cli.discovery import command_modules
 from rexray.errors import BrokenPlugin, NotInstalled
 
 CORE_COMMANDS = (
@@ -25,9 +26,15 @@ CORE_COMMANDS = (
 
 SERVER_COMMANDS = (
     CommandSpec(name="service", help="The service controller", target=""),
-    *(CommandSpec(name=name, help="", target="", hidden=True) for name in ("start", "stop", "restart", "status")),
+    CommandSpec(name="start", help="Start the service", target="", hidden=True),
+    CommandSpec(name="stop", help="Stop the service", target="", hidden=True),
+    CommandSpec(name="restart", help="Restart the service", target="", hidden=True),
+    CommandSpec(name="status", help="Print whether the service runs", target="", hidden=True),
 )
 """The commands that rexray-server brings, known here to say what to install when it is missing."""
+
+SERVER_MODULE = "rexray_server.plugin"
+"""The module that brings them."""
 
 _ORDER = ("volume", "snapshot", "device", "driver", "service", "csi", "env", "version", "help")
 
@@ -42,11 +49,11 @@ class Root(Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command of that name."""
-        spec = next((spec for spec in CORE_COMMANDS if spec.name == cmd_name), None) or self._specs().get(cmd_name)
+        spec = _named(CORE_COMMANDS, cmd_name) or _named(_plugged(), cmd_name)
         if spec is None:
+            if _named(SERVER_COMMANDS, cmd_name):
+                raise NotInstalled(f"'rexray {cmd_name}' is not installed: pip install rexray-server")
             return None
-        if not spec.target:
-            raise NotInstalled(f"'rexray {cmd_name}' is not installed: pip install rexray-server")
         module, _, attribute = spec.target.partition(":")
         command = getattr(importlib.import_module(module), attribute)
         if not isinstance(command, click.Command):
@@ -54,9 +61,10 @@ class Root(Group):
         return command
 
     def _specs(self) -> Mapping[str, CommandSpec]:
-        from rexray.registry import registry
-
-        plugged = registry().commands()
+        """The commands for the help: the plug-ins are loaded only if one of them may bring others than these."""
+        plugged: Sequence[CommandSpec] = ()
+        if command_modules() - {SERVER_MODULE}:
+            plugged = _plugged()
         return {spec.name: spec for spec in (*SERVER_COMMANDS, *plugged, *CORE_COMMANDS)}
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -84,6 +92,16 @@ class Root(Group):
         if app_of(ctx).verbose:
             write_settings_flags(formatter)
         formatter.write('\nUse "rexray [command] --help" for more information about a command.\n')
+
+
+def _plugged() -> Sequence[CommandSpec]:
+    from rexray.registry import registry
+
+    return registry().commands()
+
+
+def _named(specs: Sequence[CommandSpec], name: str) -> CommandSpec | None:
+    return next((spec for spec in specs if spec.name == name), None)
 
 
 @click.group(cls=Root, invoke_without_command=True)
