@@ -87,6 +87,7 @@ class Root(Group):
                     ('-l, --logLevel="info"', "The log level: debug, info, warn or error"),
                     ("-v, --verbose=false", "Also lists the flag of every setting"),
                     ('--format="table"', "The output's format: table, yaml, json, jsonp or template"),
+                    ('--template=""', "The text to print each row by, such as '{id} {name}'"),
                 ]
             )
         if app_of(ctx).verbose:
