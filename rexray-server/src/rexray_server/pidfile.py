@@ -19,6 +19,16 @@ class PidFile:
     def acquire(self) -> None:
         """Write this process's PID and hold the lock; ``InUse`` names the PID of a living holder."""
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+        while True:
+            descriptor = self._lock()
+            if self._is_at_path(descriptor):
+                break
+            os.close(descriptor)  # its last holder removed it between our open and our lock
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        self._descriptor = descriptor
+
+    def _lock(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         descriptor = os.open(self.path, flags, 0o644)
         try:
@@ -27,9 +37,13 @@ class PidFile:
             pid = _read(descriptor)
             os.close(descriptor)
             raise InUse(f"REX-Ray is running already at PID {pid or '?'} ({self.path})") from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        self._descriptor = descriptor
+        return descriptor
+
+    def _is_at_path(self, descriptor: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(descriptor), os.stat(self.path))
+        except FileNotFoundError:
+            return False
 
     def release(self) -> None:
         """Remove the file and let the lock go."""

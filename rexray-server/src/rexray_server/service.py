@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import signal
 import tempfile
 from collections.abc import Callable
@@ -93,6 +94,7 @@ class Service:
         asyncio.run(self._serve(ready))
 
     async def _serve(self, ready: Callable[[], None]) -> None:
+        _allow_many_connections()
         registry().load_observers()
         self._plugin.start()
         with contextlib.ExitStack() as stack:
@@ -176,6 +178,13 @@ class Service:
         self._config = fresh
         taken = {"changed": ",".join(sorted(changed & _RELOADABLE)) or "nothing"}
         log.info("reloaded", extra={"fields": taken | ({"needsRestart": ",".join(restart)} if restart else {})})
+
+
+def _allow_many_connections() -> None:
+    """Take all the file descriptors that this process may have: the usual soft limit is for select(2), unused here."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _recover(volumes: CSIVolumes) -> None:
