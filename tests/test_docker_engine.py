@@ -6,9 +6,9 @@ import io
 import itertools
 import os
 import shutil
-import signal
 import subprocess
 import tarfile
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,30 +25,38 @@ _numbers = itertools.count(1)
 
 
 class Engine:
-    """A dockerd of its own, in a network namespace of its own; containers outlive it."""
+    """A dockerd and a containerd of their own, in a network namespace of their own; containers outlive dockerd."""
 
-    def __init__(self, home: Path, dockerd: str) -> None:
+    def __init__(self, home: Path, tool: Callable[[str], str]) -> None:
         self.home = home
-        self._dockerd = dockerd
         self._socket = home / "d.sock"
-        self.process: subprocess.Popen[bytes] | None = None
+        self._dockerd, self._containerd = tool("dockerd"), tool("containerd")
+        self._containers: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start, and wait until it answers."""
-        with (self.home / "dockerd.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [
-                    *("unshare", "--net", self._dockerd, "--live-restore"),
-                    *("--host", f"unix://{self._socket}", "--pidfile", str(self.home / "d.pid")),
-                    *("--data-root", str(self.home / "root"), "--exec-root", str(self.home / "exec")),
-                    *("--bridge=none", "--iptables=false", "--ip-forward=false", "--userland-proxy=false"),
-                    *("--storage-driver=vfs",),
-                ],
-                stdout=log,
-                stderr=log,
-            )
-        answers = eventually(lambda: self.run("version", check=False).returncode == 0, 60)
-        assert answers, (self.home / "dockerd.log").read_text()[-3000:]
+        """Start what does not run, and wait until it answers."""
+        address = self.home / "c.sock"
+        if self._containers is None:
+            folders = ("--root", str(self.home / "c-root"), "--state", str(self.home / "c-state"))
+            self._containers = self._spawn(self._containerd, "--address", str(address), *folders)
+            assert eventually(address.exists, 30), self.log()
+        self._process = self._spawn(
+            *("unshare", "--net", self._dockerd, "--live-restore", "--containerd", str(address)),
+            *("--host", f"unix://{self._socket}", "--pidfile", str(self.home / "d.pid")),
+            *("--data-root", str(self.home / "root"), "--exec-root", str(self.home / "exec")),
+            *("--bridge=none", "--iptables=false", "--ip-forward=false", "--userland-proxy=false"),
+            "--storage-driver=vfs",
+        )
+        assert eventually(lambda: self.run("version", check=False).returncode == 0, 60), self.log()
+
+    def _spawn(self, *command: str) -> subprocess.Popen[bytes]:
+        with (self.home / "log").open("ab") as log:
+            return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def log(self) -> str:
+        """The end of what both have logged."""
+        return (self.home / "log").read_text(errors="replace")[-3000:]
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """One command of Docker's client."""
@@ -60,7 +68,7 @@ class Engine:
             check=False,
         )
         if check:
-            assert answer.returncode == 0, (arguments, answer.stderr, (self.home / "dockerd.log").read_text()[-3000:])
+            assert answer.returncode == 0, (arguments, answer.stderr, self.log())
         return answer
 
     def import_busybox(self) -> None:
@@ -79,32 +87,36 @@ class Engine:
 
     def kill(self) -> None:
         """End dockerd with no chance to tidy up; its containers run on."""
-        assert self.process is not None
-        pid = int((self.home / "d.pid").read_text())
-        os.kill(pid, signal.SIGKILL)
-        self.process.wait(30)
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(30)
         (self.home / "d.pid").unlink(missing_ok=True)
 
     def clean_up(self) -> None:
         """Remove containers and end everything that belongs to it."""
-        if self.process is not None and self.process.poll() is None:
-            ids = self.run("ps", "-aq", check=False).stdout.split()
-            if ids:
-                self.run("rm", "-f", *ids, check=False)
-            self.process.terminate()
-            self.process.wait(60)
-        subprocess.run(["pkill", "-KILL", "-f", str(self.home / "exec")], check=False)
+        ids = self.run("ps", "-aq", check=False).stdout.split()
+        if ids:
+            self.run("rm", "-f", *ids, check=False)
+        for process in (self._process, self._containers):
+            if process is not None and process.poll() is None:
+                process.terminate()
+                process.wait(60)
+        subprocess.run(["pkill", "-KILL", "-f", str(self.home)], check=False)
+        subprocess.run(["umount", "--recursive", "--lazy", str(self.home / "exec")], check=False, capture_output=True)
 
 
-@pytest.fixture
-def engine(home: Path, tool: Callable[[str], str]) -> Iterator[Engine]:
-    folder = home / "docker"
-    folder.mkdir()
-    engine = Engine(folder, tool("dockerd"))
-    engine.start()
-    engine.import_busybox()
-    yield engine
-    engine.clean_up()
+@pytest.fixture(scope="module")
+def engine(tool: Callable[[str], str]) -> Iterator[Engine]:
+    folder = Path(tempfile.mkdtemp(prefix="rxd"))
+    engine = Engine(folder, tool)
+    try:
+        engine.start()
+        engine.import_busybox()
+        yield engine
+    finally:
+        engine.clean_up()
+        subprocess.run(["umount", "--lazy", str(folder / "root")], check=False, capture_output=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

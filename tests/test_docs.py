@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from rexray.settings import options_of
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -7,10 +7,17 @@ import fcntl
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
+
+_SUFFIX = ".json"
+_TEMPORARY = ".json.tmp"
+_CLOCK_TICK_NS = 50_000_000
+"""Longer than the step of the clock that stamps files: a file replaced twice within one step may look unchanged."""
+_MOST_CACHED = 10_000
 
 M = TypeVar("M")
 
@@ -49,7 +56,10 @@ class _Cached(Generic[M]):
 
 
 class MetaFiles(Generic[M]):
-    """The files of one directory; a file is parsed again only when it was replaced."""
+    """The files of one directory; a file is parsed again only when it was replaced.
+
+    Changes of one name need a lock around them, which is the caller's.
+    """
 
     def __init__(self, folder: Path, meta: type[M]) -> None:
         self.folder = folder
@@ -58,36 +68,56 @@ class MetaFiles(Generic[M]):
 
     def load(self, name: str) -> M | None:
         """What is kept under a name, None if that is nothing or nothing that we wrote."""
-        file = self.folder / f"{name}.json"
+        file = self._file(name, _SUFFIX)
         try:
-            facts = file.stat()
+            facts = os.stat(file)
             stamp = (facts.st_mtime_ns, facts.st_ino, facts.st_size)
             cached = self._cache.get(name)
-            if cached is None or cached.stamp != stamp:
-                cached = _Cached(stamp, self._type(**json.loads(file.read_bytes())))
-                self._cache[name] = cached
+            if cached is not None and cached.stamp == stamp:
+                return cached.meta
+            with open(file, "rb") as opened:
+                meta = self._type(**json.load(opened))
         except (FileNotFoundError, ValueError, TypeError):
             self._cache.pop(name, None)
             return None
-        return cached.meta
+        if time.time_ns() - facts.st_mtime_ns > _CLOCK_TICK_NS:
+            if len(self._cache) >= _MOST_CACHED:
+                self._cache.clear()
+            self._cache[name] = _Cached(stamp, meta)
+        return meta
 
     def save(self, name: str, meta: M, *, durable: bool = False) -> None:
         """Keep something under a name; what is durable also survives a power failure."""
         record: Any = meta
-        temporary = self.folder / f"{name}.json.tmp"
+        content = json.dumps(asdict(record)).encode()
+        temporary = self._file(name, _TEMPORARY)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            json.dump(asdict(record), file)
-            if durable:
-                file.flush()
-                os.fsync(descriptor)
-        os.rename(temporary, self.folder / f"{name}.json")
+        try:
+            with open(descriptor, "wb", buffering=0) as file:
+                file.write(content)
+                if durable:
+                    os.fsync(descriptor)
+            os.rename(temporary, self._file(name, _SUFFIX))
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
 
     def forget(self, name: str) -> None:
         """Keep nothing under a name."""
-        (self.folder / f"{name}.json").unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._file(name, _SUFFIX))
         self._cache.pop(name, None)
 
     def names(self) -> list[str]:
         """The names that something is kept under, sorted."""
-        return sorted(name.removesuffix(".json") for name in os.listdir(self.folder) if name.endswith(".json"))
+        return sorted(name.removesuffix(_SUFFIX) for name in os.listdir(self.folder) if name.endswith(_SUFFIX))
+
+    def tidy(self) -> None:
+        """Delete what an interrupted :meth:`save` left."""
+        for name in os.listdir(self.folder):
+            if name.endswith(_TEMPORARY):
+                os.unlink(self.folder / name)
+
+    def _file(self, name: str, suffix: str) -> str:
+        return f"{self.folder}/{name}{suffix}"

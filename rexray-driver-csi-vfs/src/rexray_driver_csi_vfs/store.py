@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
-import shutil
+import stat
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -21,8 +23,10 @@ from typing import Generic, TypeVar
 
 from rexray import faults, mounts
 from rexray.errors import Busy, InUse, InvalidRequest, NotFound
-from rexray.names import check_name
+from rexray.names import MAX_NAME_BYTES, check_name
 from rexray_driver_csi_vfs.metafiles import FileLock, MetaFiles
+
+log = logging.getLogger(__name__)
 
 OURS = ".rexray"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -47,13 +51,15 @@ class Store(Generic[M]):
         for folder in (self.root, self._meta.folder, self._tmp):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self.lock():
-            for leftover in self._tmp.iterdir():
-                with _claimed(leftover, exclusive=True) as claimed:
-                    if claimed:
-                        shutil.rmtree(leftover)
+            self._meta.tidy()
             for name in self._meta.names():
                 if not self.exists(name):
                     self._meta.forget(name)
+            leftovers = list(self._tmp.iterdir())
+        for leftover in leftovers:
+            with _claimed(leftover, exclusive=True) as claimed:
+                if claimed:
+                    _delete(leftover)
 
     def lock(self) -> AbstractContextManager[None]:
         """Exclude every other change, by threads of this process and by other processes; for short steps only."""
@@ -67,8 +73,10 @@ class Store(Generic[M]):
 
     def exists(self, name: str) -> bool:
         """Whether there is such an entry. A symbolic link is none: it may lead anywhere."""
-        path = self.path(name)
-        return os.path.isdir(path) and not os.path.islink(path)
+        try:
+            return stat.S_ISDIR(os.lstat(self.path(name)).st_mode)
+        except FileNotFoundError:
+            return False
 
     def find(self, name: str) -> M:
         """The entry's metadata, the defaults if it has none; ``NotFound`` if there is no entry."""
@@ -77,16 +85,19 @@ class Store(Generic[M]):
         return self._meta.load(name) or self._type()
 
     def names(self) -> list[str]:
-        """The names of all entries, sorted."""
+        """The names of all entries that the glob pattern lets through, sorted."""
         with os.scandir(self.root) as entries:
             return sorted(
                 entry.name
                 for entry in entries
-                if entry.name != OURS and entry.is_dir(follow_symlinks=False) and fnmatchcase(entry.name, self._glob)
+                if entry.is_dir(follow_symlinks=False) and fnmatchcase(entry.name, self._glob) and _can_be(entry.name)
             )
 
-    def create(self, name: str, meta: M, fill: Callable[[Path], None]) -> None:
-        """Make an entry: ``fill`` works on its directory before anybody sees it. ``Busy`` if it appeared meanwhile."""
+    def create(self, name: str, meta: M, fill: Callable[[Path], None]) -> bool:
+        """Make an entry; False if somebody else made one of that name meanwhile.
+
+        ``fill`` works on the directory before anybody sees it.
+        """
         target = self.path(name)
         with self._scratch() as scratch:
             fresh = scratch / "entry"
@@ -95,24 +106,30 @@ class Store(Generic[M]):
             faults.point("vfs-create-filled")
             with self.lock():
                 if self.exists(name):
-                    raise Busy(f"{self.what} {name!r} was made by another process just now: try again")
+                    return False
                 self.save(name, meta, durable=True)
                 faults.point("vfs-create-meta")
                 os.rename(fresh, target)
-        faults.point("vfs-create-done")
+            faults.point("vfs-create-done")
+        return True
 
     def save(self, name: str, meta: M, *, durable: bool = False) -> None:
         """Replace an entry's metadata; durable metadata also survives a power failure."""
         self._meta.save(name, meta, durable=durable)
 
-    def remove(self, name: str) -> None:
-        """Delete an entry and its metadata; ``Busy`` while it is being copied. Nothing outside it is touched."""
+    def remove(self, name: str, guard: AbstractContextManager[object] | None = None) -> None:
+        """Delete an entry and its metadata; ``Busy`` while it is being copied. Nothing outside it is touched.
+
+        ``guard`` is entered before the entry goes, and refuses that by raising.
+        """
         path = self.path(name)
+        if not self.exists(name):
+            return
         with self._scratch() as scratch:
-            with self.lock():
+            with guard or contextlib.nullcontext(), self.lock():
                 if not self.exists(name):
                     return
-                self._refuse_mounts_below(path)
+                self._refuse_mounts_at(path)
                 with _claimed(path, exclusive=True) as claimed:
                     if not claimed:
                         raise Busy(f"{self.what} {name!r} is being copied: try again when that is done")
@@ -121,16 +138,17 @@ class Store(Generic[M]):
                 self._meta.forget(name)
             faults.point("vfs-remove-meta")
 
-    def _refuse_mounts_below(self, path: Path) -> None:
-        """What somebody mounted inside an entry is not the entry's: deleting through it would delete that."""
-        below = f"{path}/"
-        inside = next((mount.target for mount in mounts.mount_table() if mount.target.startswith(below)), None)
+    def _refuse_mounts_at(self, path: Path) -> None:
+        """What somebody mounted at or inside an entry is not the entry's: deleting through it would delete that."""
+        real = os.path.realpath(path)
+        targets = (mount.target for mount in mounts.mount_table())
+        inside = next((target for target in targets if target == real or target.startswith(f"{real}/")), None)
         if inside is not None:
             raise InUse(f"{self.what} {path.name!r} has another filesystem mounted at {inside}: unmount that first")
 
     @contextlib.contextmanager
     def reading(self, name: str) -> Iterator[Path]:
-        """Keep an entry from being removed while it is copied."""
+        """Keep an entry from being removed while somebody goes through it."""
         with contextlib.ExitStack() as stack:
             with self.lock():
                 self.find(name)
@@ -147,7 +165,32 @@ class Store(Generic[M]):
             try:
                 yield scratch
             finally:
-                shutil.rmtree(scratch)
+                _delete(scratch)
+
+
+def _can_be(name: str) -> bool:
+    """Whether an entry can have that name; a directory of any other is not ours to show."""
+    if name == OURS:
+        return False
+    if name.isascii() and name.isprintable() and len(name) <= MAX_NAME_BYTES:
+        return True  # what check_name would say, in a tenth of the time
+    try:
+        check_name(name)
+    except (InvalidRequest, UnicodeEncodeError):
+        return False
+    return True
+
+
+def _delete(folder: Path) -> None:
+    """Delete a tree however deep it is; what cannot be deleted is left to the next start, and logged."""
+    with contextlib.suppress(OSError):
+        os.rmdir(folder)  # empty after all that went well
+        return
+    command = ["rm", "--recursive", "--force", "--one-file-system", "--", str(folder)]
+    ended = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, capture_output=True)
+    if ended.returncode != 0:
+        first = ended.stderr.decode(errors="replace").partition("\n")[0]
+        log.warning("%s cannot be deleted: %s", folder, first)
 
 
 @contextlib.contextmanager
@@ -155,7 +198,7 @@ def _claimed(folder: Path, *, exclusive: bool) -> Iterator[bool]:
     """flock(2) a directory without waiting, and say whether that worked; the kernel lets go at the latest at exit."""
     try:
         descriptor = os.open(folder, _FOLDER)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         yield False
         return
     try:
