@@ -26,7 +26,7 @@ def make_daemon(home: Path) -> Iterator[Callable[..., Daemon]]:
     made: list[Daemon] = []
 
     def make(**environ: str) -> Daemon:
-        made.append(Daemon(home, **environ))
+        made.append(Daemon(home, environ))
         return made[-1]
 
     yield make

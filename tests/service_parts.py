@@ -19,9 +19,9 @@ REXRAY = str(Path(sys.executable).with_name("rexray"))
 class Daemon:
     """``rexray start -f`` on native csi-vfs, as a user would run it; every path is below ``home``."""
 
-    def __init__(self, home: Path, endpoint: Path | None = None, **environ: str) -> None:
+    def __init__(self, home: Path, environ: Mapping[str, str] | None = None) -> None:
         self.home = home
-        self.endpoint = endpoint or home / "run/docker/plugins/rexray.sock"
+        self.endpoint = home / "run/docker/plugins/rexray.sock"
         self.data = home / "vfs"
         self.log = home / "daemon.log"
         self.environ = {
@@ -31,8 +31,7 @@ class Daemon:
             "X_CSI_DRIVER": "csi-vfs",
             "X_CSI_VFS_DATA": str(self.data),
             "CSI_ENDPOINT": str(self.endpoint),
-            "COVERAGE_PROCESS_START": "",
-            **environ,
+            **(environ or {}),
         }
         self.process: subprocess.Popen[bytes] | None = None
 

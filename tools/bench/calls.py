@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from figures import milliseconds, timed
@@ -74,9 +75,7 @@ def csi_cycle(daemon: Daemon, number: int, rounds: int) -> Samples:
             name = f"csi-{number}-{step}"
             create = pb.CreateVolumeRequest(name=name, volume_capabilities=[capability])
             attach = pb.ControllerPublishVolumeRequest(volume_id=name, node_id=node, volume_capability=capability)
-            samples["CSI CreateVolume"].append(
-                timed(lambda create=create: client.call(rpc.CREATE_VOLUME, create, timeout=60))
-            )
+            samples["CSI CreateVolume"].append(timed(partial(client.call, rpc.CREATE_VOLUME, create, timeout=60)))
             context = client.call(rpc.CONTROLLER_PUBLISH_VOLUME, attach, timeout=60).publish_context
             client.call(
                 rpc.NODE_STAGE_VOLUME,
@@ -96,22 +95,15 @@ def csi_cycle(daemon: Daemon, number: int, rounds: int) -> Samples:
                 volume_capability=capability,
             )
             samples["CSI NodePublishVolume"].append(
-                timed(lambda publish=publish: client.call(rpc.NODE_PUBLISH_VOLUME, publish, timeout=60))
+                timed(partial(client.call, rpc.NODE_PUBLISH_VOLUME, publish, timeout=60))
             )
-            undo = [
-                (rpc.NODE_UNPUBLISH_VOLUME, pb.NodeUnpublishVolumeRequest(volume_id=name, target_path=str(target))),
-                (
-                    rpc.NODE_UNSTAGE_VOLUME,
-                    pb.NodeUnstageVolumeRequest(volume_id=name, staging_target_path=str(staging)),
-                ),
-                (
-                    rpc.CONTROLLER_UNPUBLISH_VOLUME,
-                    pb.ControllerUnpublishVolumeRequest(volume_id=name, node_id=node),
-                ),
-                (rpc.DELETE_VOLUME, pb.DeleteVolumeRequest(volume_id=name)),
-            ]
-            for call, request in undo:
-                client.call(call, request, timeout=60)  # type: ignore[type-var]
+            unpublish = pb.NodeUnpublishVolumeRequest(volume_id=name, target_path=str(target))
+            client.call(rpc.NODE_UNPUBLISH_VOLUME, unpublish, timeout=60)
+            unstage = pb.NodeUnstageVolumeRequest(volume_id=name, staging_target_path=str(staging))
+            client.call(rpc.NODE_UNSTAGE_VOLUME, unstage, timeout=60)
+            detach = pb.ControllerUnpublishVolumeRequest(volume_id=name, node_id=node)
+            client.call(rpc.CONTROLLER_UNPUBLISH_VOLUME, detach, timeout=60)
+            client.call(rpc.DELETE_VOLUME, pb.DeleteVolumeRequest(volume_id=name), timeout=60)
     return samples
 
 
@@ -119,7 +111,7 @@ def run_clients(cycle: Callable[[Daemon, int, int], Samples], daemon: Daemon, cl
     """The samples of so many clients at once, each with a thread of its own."""
     results: list[Samples] = []
     threads = [
-        threading.Thread(target=lambda number=number: results.append(cycle(daemon, number, rounds)))
+        threading.Thread(target=lambda number: results.append(cycle(daemon, number, rounds)), args=(number,))
         for number in range(clients)
     ]
     for thread in threads:
@@ -138,8 +130,8 @@ def forked_mounts(folder: Path, rounds: int) -> Samples:
     samples: Samples = {"mount(8) --bind": [], "umount(8)": []}
     for _ in range(rounds):
         mount = ["mount", "--bind", str(source), str(target)]
-        samples["mount(8) --bind"].append(timed(lambda mount=mount: subprocess.run(mount, check=True)))
-        samples["umount(8)"].append(timed(lambda: subprocess.run(["umount", str(target)], check=True)))
+        samples["mount(8) --bind"].append(timed(partial(subprocess.run, mount, check=True)))
+        samples["umount(8)"].append(timed(partial(subprocess.run, ["umount", str(target)], check=True)))
     return samples
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 from figures import timed
@@ -29,13 +30,8 @@ def measure_startup(folder: Path, scale: float) -> None:
         samples: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(max(5, int(30 * scale))):
             for name, command in commands.items():
-                samples[name].append(
-                    timed(
-                        lambda command=command: subprocess.run(
-                            command, env=daemon.environ, check=True, stdout=subprocess.DEVNULL
-                        )
-                    )
-                )
+                run = partial(subprocess.run, command, env=daemon.environ, check=True, stdout=subprocess.DEVNULL)
+                samples[name].append(timed(run))
     finally:
         daemon.clean_up()
     base = statistics.median(samples["python -c 'import click'"])

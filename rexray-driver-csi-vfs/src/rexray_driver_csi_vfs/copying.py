@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -11,6 +12,9 @@ from rexray.errors import OutOfCapacity, RexrayError, TimedOut
 
 LONGEST_SECONDS = 86400.0
 """How long a copy may take when its caller would wait for ever, which gRPC says by a number beyond any clock."""
+
+_VANISHED = re.compile(rb"cp: cannot (stat|open|access) .*: No such file or directory")
+"""What cp says of a file that was deleted between its being listed and being copied, as in any directory in use."""
 
 
 def copy_tree(source: Path, target: Path, *, seconds: float | None) -> None:
@@ -37,9 +41,9 @@ def copy_tree(source: Path, target: Path, *, seconds: float | None) -> None:
         if isinstance(error, subprocess.TimeoutExpired):
             raise TimedOut(f"copying {source} took longer than {seconds:.0f} s") from None
         raise
-    if process.returncode != 0:
-        text = complaint.decode(errors="replace").strip().splitlines()
-        first = text[0] if text else f"cp ended with status {process.returncode}"
+    lines = [line for line in complaint.splitlines() if not _VANISHED.fullmatch(line)]
+    if process.returncode != 0 and (lines or not complaint):
+        first = lines[0].decode(errors="replace") if lines else f"cp ended with status {process.returncode}"
         if b"No space left" in complaint or b"Disk quota exceeded" in complaint:
             raise OutOfCapacity(f"copying {source}: {first}")
         raise RexrayError(f"copying {source}: {first}")

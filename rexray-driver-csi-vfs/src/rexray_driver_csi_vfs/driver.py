@@ -67,11 +67,13 @@ class VFSPlugin(CSIPlugin):
 
     def start(self) -> None:
         """Make the directories, and remove what an interrupted operation left."""
+        from rexray_driver_csi_vfs.groups import GroupController
         from rexray_driver_csi_vfs.host import Host
 
         self._settings.check()
         self._host = Host(self._settings)
         self._host.prepare()
+        GroupController(self._host).drop_interrupted()
 
     def services(self) -> Mapping[str, object]:
         """All services of CSI but snapshot metadata, which is for block volumes."""

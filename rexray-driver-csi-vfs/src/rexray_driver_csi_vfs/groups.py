@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import grpc
 
 from rexray import faults
 from rexray.csi._pb import csi_pb2 as pb
-from rexray.errors import AlreadyExists, InvalidRequest, NotFound
+from rexray.errors import AlreadyExists, Busy, InvalidRequest, NotFound
 from rexray.names import check_name
 from rexray_driver_csi_vfs import requests
 from rexray_driver_csi_vfs.driver import GROUP_CAPABILITIES
-from rexray_driver_csi_vfs.host import Host
+from rexray_driver_csi_vfs.host import HostCalls
 from rexray_driver_csi_vfs.model import GroupMeta
 from rexray_driver_csi_vfs.snapshots import describe, refuse_parameters, take
 
 Context = grpc.ServicerContext
+_LONGEST_WAIT = 60.0
 _Capability = pb.GroupControllerServiceCapability
 
 
-class GroupController:
+class GroupController(HostCalls):
     """A group's id is its name. Its record has no members until all of them are taken."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
-        for name in host.groups.names():
-            if not host.is_complete(name):
-                self._drop(name)
+    def drop_interrupted(self) -> None:
+        """Delete the groups that died half taken or half deleted, but none that another process is at."""
+        for name in self._host.groups.names():
+            with contextlib.suppress(Busy), self._changing(name, "recovery", seconds=0):
+                if not self._host.is_complete(name):
+                    self._drop(name)
 
     def GroupControllerGetCapabilities(
         self, request: pb.GroupControllerGetCapabilitiesRequest, _: Context
@@ -48,29 +53,30 @@ class GroupController:
         if not sources:
             raise InvalidRequest("source_volume_ids is missing")
         refuse_parameters(request.parameters)
-        meta = self._host.groups.load(name)
-        if meta is not None and meta.snapshots:
-            if tuple(meta.sources) != sources:
+        with self._changing(name, "CreateVolumeGroupSnapshot", context.time_remaining()):
+            meta = self._host.groups.load(name)
+            if meta is None or not meta.snapshots:
+                for source in sources:
+                    self._host.volumes.find(source)
+                self._drop(name)
+                meta = self._take(name, sources, context)
+            elif tuple(meta.sources) != sources:
                 raise AlreadyExists(
                     f"group snapshot {name!r} exists of {', '.join(meta.sources)}, "
                     f"and was asked for of {', '.join(sources)}"
                 )
             return pb.CreateVolumeGroupSnapshotResponse(group_snapshot=self._describe(name, meta))
-        for source in sources:
-            self._host.volumes.find(source)
-        self._drop(name)
-        taken = self._take(name, sources, context)
-        return pb.CreateVolumeGroupSnapshotResponse(group_snapshot=self._describe(name, taken))
 
     def DeleteVolumeGroupSnapshot(
-        self, request: pb.DeleteVolumeGroupSnapshotRequest, _: Context
+        self, request: pb.DeleteVolumeGroupSnapshotRequest, context: Context
     ) -> pb.DeleteVolumeGroupSnapshotResponse:
         """Delete a group with its members; a missing one is success."""
         name = check_name(requests.required(request.group_snapshot_id, "group_snapshot_id"), "group snapshot")
-        meta = self._host.groups.load(name)
-        if meta is not None:
-            _check_members(name, meta, tuple(request.snapshot_ids))
-            self._drop(name)
+        with self._changing(name, "DeleteVolumeGroupSnapshot", context.time_remaining()):
+            meta = self._host.groups.load(name)
+            if meta is not None:
+                _check_members(name, meta, request.snapshot_ids)
+                self._drop(name)
         return pb.DeleteVolumeGroupSnapshotResponse()
 
     def GetVolumeGroupSnapshot(
@@ -81,16 +87,17 @@ class GroupController:
         meta = self._host.groups.load(name)
         if meta is None or not meta.snapshots:
             raise NotFound(f"group snapshot {name!r} does not exist")
-        _check_members(name, meta, tuple(request.snapshot_ids))
+        _check_members(name, meta, request.snapshot_ids)
         return pb.GetVolumeGroupSnapshotResponse(group_snapshot=self._describe(name, meta))
 
     def _take(self, name: str, sources: tuple[str, ...], context: Context) -> GroupMeta:
         meta = GroupMeta(sources=sources, created=time.time_ns())
         self._host.groups.save(name, meta, durable=True)
-        members = tuple(_member(name, source) for source in sources)
+        members = _members(name, meta)
         try:
             for member, source in zip(members, sources, strict=True):
-                take(self._host, member, source, group=name, seconds=context.time_remaining())
+                if not take(self._host, member, source, group=name, seconds=context.time_remaining()):
+                    raise AlreadyExists(f"snapshot {member!r} exists outside of group snapshot {name!r}")
                 faults.point("vfs-group-member")
         except BaseException:
             self._drop(name)
@@ -105,9 +112,15 @@ class GroupController:
         if meta is None:
             return
         self._host.groups.save(name, replace(meta, snapshots=()), durable=True)
-        for source in meta.sources:
-            self._host.snapshots.remove(_member(name, source))
+        for member in _members(name, meta):
+            self._host.snapshots.remove(member)
         self._host.groups.forget(name)
+
+    def _changing(self, name: str, call: str, seconds: float | None) -> AbstractContextManager[None]:
+        """One change of a group at a time, on this host; ``Busy`` names the other one."""
+        owner = f"{call} of {name}"
+        wait = _LONGEST_WAIT if seconds is None else min(seconds, _LONGEST_WAIT)
+        return self._host.group_locks.hold("groups", owner=owner, timeout=wait)
 
     def _describe(self, name: str, meta: GroupMeta) -> pb.VolumeGroupSnapshot:
         group = pb.VolumeGroupSnapshot(
@@ -119,11 +132,14 @@ class GroupController:
         return group
 
 
-def _member(group: str, source: str) -> str:
-    """The id of a group's snapshot of one volume: the same at every try, and short whatever the names are."""
-    return f"group-{hashlib.sha256(f'{group}/{source}'.encode()).hexdigest()[:32]}"
+def _members(group: str, meta: GroupMeta) -> tuple[str, ...]:
+    """The ids of a group's snapshots, in the order of their volumes: the same at every try, and short."""
+    return tuple(
+        f"group-{hashlib.sha256(f'{group}/{source}'.encode()).hexdigest()[:32]}" for source in meta.sources
+    )
 
 
-def _check_members(name: str, meta: GroupMeta, given: tuple[str, ...]) -> None:
-    if given and set(given) != set(meta.snapshots):
-        raise InvalidRequest(f"snapshot_ids are not those of group snapshot {name!r}: {', '.join(meta.snapshots)}")
+def _check_members(name: str, meta: GroupMeta, given: Sequence[str]) -> None:
+    members = _members(name, meta)
+    if given and set(given) != set(members):
+        raise InvalidRequest(f"snapshot_ids are not those of group snapshot {name!r}: {', '.join(members)}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rexray import mounts
 from rexray.errors import BrokenPlugin, InUse
+from rexray.locks import Locks
 from rexray_driver_csi_vfs.metafiles import FileLock, MetaFiles
 from rexray_driver_csi_vfs.model import GroupMeta, NodeMeta, SnapshotMeta, VolumeMeta
 from rexray_driver_csi_vfs.settings import VFSSettings
@@ -30,6 +31,8 @@ class Host:
         self.groups = MetaFiles(self.snapshots.root / OURS / "groups", GroupMeta)
         self.nodes = MetaFiles(self.mnt / OURS / "meta", NodeMeta)
         self.node_lock = FileLock(self.mnt / OURS / "lock")
+        """Held around changes of what is mounted; taken before a store's lock, never after it."""
+        self.group_locks = Locks(self.snapshots.root / OURS / "locks")
 
     def prepare(self) -> None:
         """Make the directories and delete leftovers; ``BrokenPlugin`` names a directory that cannot be used."""
@@ -38,24 +41,35 @@ class Host:
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.volumes.prepare()
             self.snapshots.prepare()
+            with self.node_lock.hold():
+                self.nodes.tidy()
         except OSError as error:
             raise BrokenPlugin(f"csi-vfs: {error.filename}: {error.strerror}") from None
         self.fs_type = _fs_type(self.volumes.root)
+        self.roots = tuple(os.path.realpath(root) for root in (self.volumes.root, self.snapshots.root, self.dev, self.mnt))
 
     def is_complete(self, group: str) -> bool:
         """Whether all members of a group snapshot are taken."""
         meta = self.groups.load(group)
         return meta is not None and bool(meta.snapshots)
 
+    def record(self, name: str) -> NodeMeta:
+        """What this node noted of a volume, whether or not a reboot ended it."""
+        return self.nodes.load(name) or NodeMeta()
+
+    def keep(self, name: str, record: NodeMeta) -> None:
+        """Note that, or nothing at all if it is empty."""
+        if record.staged or record.targets:
+            self.nodes.save(name, record)
+        else:
+            self.nodes.forget(name)
+
     def live(self, name: str) -> NodeMeta:
         """Where a volume is really staged and published on this node; what a reboot ended is left out."""
-        meta = self.nodes.load(name)
-        if meta is None:
-            return NodeMeta()
-        source = self.volumes.path(name)
+        record = self.record(name)
         return NodeMeta(
-            staged={path: read_only for path, read_only in meta.staged.items() if mounts.is_bound(source, path)},
-            targets={path: target for path, target in meta.targets.items() if mounts.is_bound(source, path)},
+            staged={path: read_only for path, read_only in record.staged.items() if self._shows(path, name)},
+            targets={path: mode for path, mode in record.targets.items() if self._shows(path, name)},
         )
 
     def refuse_if_mounted(self, name: str) -> None:
@@ -65,10 +79,23 @@ class Host:
         if places:
             raise InUse(f"volume {name!r} is mounted at {', '.join(places)}: unmount it there first")
 
+    def _shows(self, path: str, name: str) -> bool:
+        """Whether the volume is mounted at a path, be it that its directory was deleted meanwhile."""
+        if not mounts.is_mount_point(path):
+            return False
+        return mounts.is_bound(self.volumes.path(name), path) or _is_of_deleted(path)
+
     def size(self) -> tuple[int, int]:
         """The free and the total bytes of the volumes' filesystem."""
         facts = os.statvfs(self.volumes.root)
         return facts.f_bavail * facts.f_frsize, facts.f_blocks * facts.f_frsize
+
+
+def _is_of_deleted(path: str) -> bool:
+    """Whether what is mounted at a path is a directory that is no more, which mountinfo says behind its name."""
+    real = os.path.realpath(path)
+    roots = [mount.root for mount in mounts.mount_table() if mount.target == real]
+    return bool(roots) and roots[-1].endswith("//deleted")
 
 
 def _fs_type(path: Path) -> str:
@@ -80,3 +107,10 @@ def _fs_type(path: Path) -> str:
         if above and len(mount.target) >= len(best):
             best, kind = mount.target, mount.fs_type
     return kind
+
+
+class HostCalls:
+    """Calls of a service that work on this host's directories."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host

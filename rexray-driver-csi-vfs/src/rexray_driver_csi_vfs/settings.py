@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 
 from rexray.errors import SettingsError
@@ -50,6 +51,9 @@ class VFSSettings:
             raise SettingsError(f"$X_CSI_VFS_MAX_VOLUMES: {self.max_volumes} is negative")
         if len(self.node.encode()) > MAX_NODE_ID_BYTES:
             raise SettingsError(f"$X_CSI_VFS_NODE_ID: longer than {MAX_NODE_ID_BYTES} bytes")
+        for inner, outer in permutations(("vol", "dev", "mnt", "snap"), 2):
+            if self.directory(inner).is_relative_to(self.directory(outer)):
+                raise SettingsError(f"$X_CSI_VFS_{inner.upper()}: {self.directory(inner)} is inside of {outer.upper()}")
 
     @property
     def node(self) -> str:

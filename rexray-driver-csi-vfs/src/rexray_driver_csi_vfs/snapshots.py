@@ -12,18 +12,15 @@ from rexray.csi._pb import csi_pb2 as pb
 from rexray.errors import AlreadyExists, InUse, InvalidRequest, NotFound
 from rexray_driver_csi_vfs import requests
 from rexray_driver_csi_vfs.copying import copy_tree
-from rexray_driver_csi_vfs.host import Host
+from rexray_driver_csi_vfs.host import Host, HostCalls
 from rexray_driver_csi_vfs.model import SnapshotMeta
 from rexray_driver_csi_vfs.paging import page
 
 Context = grpc.ServicerContext
 
 
-class SnapshotCalls:
+class SnapshotCalls(HostCalls):
     """Snapshots are entries of a store of their own; a snapshot's id is its name."""
-
-    def __init__(self, host: Host) -> None:
-        self._host = host
 
     def CreateSnapshot(self, request: pb.CreateSnapshotRequest, context: Context) -> pb.CreateSnapshotResponse:
         """The snapshot of that name, taken if it is missing."""
@@ -32,13 +29,12 @@ class SnapshotCalls:
         refuse_parameters(request.parameters)
         requests.check_topology(request.accessibility_requirements, self._host.topology)
         snapshots = self._host.snapshots
-        if snapshots.exists(name):
-            meta = snapshots.find(name)
-            if meta.source != source or meta.group:
-                of = f"of {meta.source!r}" + (f" in group {meta.group!r}" if meta.group else "")
-                raise AlreadyExists(f"snapshot {name!r} exists {of}, and was asked for of {source!r}")
-        else:
+        if not snapshots.exists(name):
             take(self._host, name, source, group="", seconds=context.time_remaining())
+        meta = snapshots.find(name)
+        if meta.source != source or meta.group:
+            of = f"of {meta.source!r}" + (f" in group {meta.group!r}" if meta.group else "")
+            raise AlreadyExists(f"snapshot {name!r} exists {of}, and was asked for of {source!r}")
         snapshot = describe(self._host, name)
         if request.accessibility_requirements.requisite:
             # Whoever names the topology knows it; csi-sanity 5.6 compares the answer's Go structs byte for byte,
@@ -50,14 +46,18 @@ class SnapshotCalls:
         """Delete a snapshot; one of a group goes with its group."""
         name = requests.required(request.snapshot_id, "snapshot_id")
         snapshots = self._host.snapshots
-        if snapshots.exists(name) and (group := snapshots.find(name).group):
-            raise InUse(f"snapshot {name!r} belongs to group snapshot {group!r}: delete that")
-        snapshots.remove(name)
+        with contextlib.suppress(NotFound):
+            group = snapshots.find(name).group
+            if group and self._host.groups.load(group) is not None:
+                raise InUse(f"snapshot {name!r} belongs to group snapshot {group!r}: delete that")
+            snapshots.remove(name)
         return pb.DeleteSnapshotResponse()
 
     def GetSnapshot(self, request: pb.GetSnapshotRequest, _: Context) -> pb.GetSnapshotResponse:
         """One snapshot."""
         name = requests.required(request.snapshot_id, "snapshot_id")
+        if not self._is_shown(self._host.snapshots.find(name)):
+            raise NotFound(f"snapshot {name!r} belongs to a group snapshot that is not complete")
         return pb.GetSnapshotResponse(snapshot=describe(self._host, name))
 
     def ListSnapshots(self, request: pb.ListSnapshotsRequest, _: Context) -> pb.ListSnapshotsResponse:
@@ -78,13 +78,16 @@ class SnapshotCalls:
         for name in names:
             with contextlib.suppress(NotFound):
                 meta = snapshots.find(name)
-                complete = not meta.group or self._host.is_complete(meta.group)
-                if complete and request.source_volume_id in ("", meta.source):
+                if request.source_volume_id in ("", meta.source) and self._is_shown(meta):
                     yield name
 
+    def _is_shown(self, meta: SnapshotMeta) -> bool:
+        """A group's snapshots appear all at once."""
+        return not meta.group or self._host.is_complete(meta.group)
 
-def take(host: Host, name: str, source: str, *, group: str, seconds: float | None) -> None:
-    """Copy a volume into a new snapshot; ``NotFound`` if there is no such volume."""
+
+def take(host: Host, name: str, source: str, *, group: str, seconds: float | None) -> bool:
+    """Copy a volume into a new snapshot; False if there is one by now, ``NotFound`` if there is no such volume."""
     meta = SnapshotMeta(
         source=source,
         size_bytes=host.volumes.find(source).capacity_bytes,
@@ -92,7 +95,7 @@ def take(host: Host, name: str, source: str, *, group: str, seconds: float | Non
         group=group,
     )
     with host.volumes.reading(source) as folder:
-        host.snapshots.create(name, meta, lambda fresh: copy_tree(folder, fresh, seconds=seconds))
+        return host.snapshots.create(name, meta, lambda fresh: copy_tree(folder, fresh, seconds=seconds))
 
 
 def describe(host: Host, name: str) -> pb.Snapshot:

@@ -176,7 +176,7 @@ def _can_be(name: str) -> bool:
         return True  # what check_name would say, in a tenth of the time
     try:
         check_name(name)
-    except (InvalidRequest, UnicodeEncodeError):
+    except InvalidRequest:
         return False
     return True
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rexray import mounts
+from rexray import faults, mounts
 from rexray.csi import rpc
 from rexray.csi._pb import csi_pb2 as pb
 from rexray.errors import NotReady, RexrayError
@@ -117,6 +117,7 @@ class Publisher:
         with contextlib.ExitStack() as undo:
             undo.callback(_quietly, lambda: self.detach(record))
             context = self.attach(record, request)
+            faults.point("csi-attached")
             capability = self.capability(request)
             if staging is not None:
                 staging.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -131,6 +132,7 @@ class Publisher:
                         volume_context=record.context,
                     ),
                 )
+            faults.point("csi-staged")
             self._mount_root.mkdir(parents=True, exist_ok=True, mode=0o700)
             undo.callback(_quietly, lambda: self._node_unpublish(record))
             self._call(
@@ -153,10 +155,13 @@ class Publisher:
     def unpublish(self, record: Record) -> None:
         """Unpublish, unstage and detach; the mount is verified to be gone."""
         self._node_unpublish(record)
+        faults.point("csi-unpublished")
         if self.is_published(record.name):
             raise NotReady(f"{self.target(record.name)}: still mounted after it was unpublished")
         self._unstage(record)
+        faults.point("csi-unstaged")
         self.detach(record)
+        faults.point("csi-detached")
 
     def _node_unpublish(self, record: Record) -> None:
         self._call(

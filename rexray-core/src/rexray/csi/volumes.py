@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rexray import mounts
+from rexray import faults, mounts
 from rexray.csi import rpc
 from rexray.csi._pb import csi_pb2 as pb
 from rexray.csi.publishing import CALL_SECONDS, Publisher
@@ -104,6 +104,7 @@ class CSIVolumes(CSISnapshots, VolumeDriver):
                 self._refuse_if_used(record)
                 self._unpublish(record)
             self._call(rpc.DELETE_VOLUME, pb.DeleteVolumeRequest(volume_id=record.volume_id))
+            faults.point("csi-removed")
             self._records.forget(name)
         registry().tell("rexray_volume_removed", driver=self.name, name=name)
 
@@ -132,12 +133,14 @@ class CSIVolumes(CSISnapshots, VolumeDriver):
             target = self._publisher.target(name)
             if not (record.holders and self._publisher.is_published(name)):
                 self._records.save(record.published_as(*record.holders))
+                faults.point("csi-mount-noted")
                 try:
                     self._publisher.publish(record, request)
                 except RexrayError as error:
                     self._after_failure(record, "mount", error)
                     raise
             if request.holder not in record.holders:
+                faults.point("csi-mount-published")
                 self._records.save(record.published_as(*record.holders, request.holder))
         registry().tell("rexray_volume_mounted", driver=self.name, name=name, holder=request.holder, path=target)
         return MountPoint(path=target, source=record.volume_id, read_only=request.read_only)
@@ -153,6 +156,7 @@ class CSIVolumes(CSISnapshots, VolumeDriver):
                 self._records.save(record.published_as(*left))
             else:
                 self._records.save(record.published_as())
+                faults.point("csi-unmount-noted")
                 self._unpublish(record)
         registry().tell("rexray_volume_unmounted", driver=self.name, name=name, holder=holder)
 
