@@ -71,8 +71,7 @@ class AttachCalls(HostCalls):
         before = meta.published.get(self._host.node_id, read_only)
         if before != read_only:
             raise AlreadyExists(
-                f"volume {name!r} is attached {requests.access(before)} "
-                f"and was asked for {requests.access(read_only)}"
+                f"volume {name!r} is attached {requests.access(before)} and was asked for {requests.access(read_only)}"
             )
 
     def _check_limit(self, name: str) -> None:

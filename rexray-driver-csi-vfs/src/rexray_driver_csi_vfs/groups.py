@@ -134,9 +134,7 @@ class GroupController(HostCalls):
 
 def _members(group: str, meta: GroupMeta) -> tuple[str, ...]:
     """The ids of a group's snapshots, in the order of their volumes: the same at every try, and short."""
-    return tuple(
-        f"group-{hashlib.sha256(f'{group}/{source}'.encode()).hexdigest()[:32]}" for source in meta.sources
-    )
+    return tuple(f"group-{hashlib.sha256(f'{group}/{source}'.encode()).hexdigest()[:32]}" for source in meta.sources)
 
 
 def _check_members(name: str, meta: GroupMeta, given: Sequence[str]) -> None:

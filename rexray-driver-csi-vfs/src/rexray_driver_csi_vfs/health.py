@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+import grpc
+
 from rexray import mounts
 from rexray.csi._pb import csi_pb2 as pb
 from rexray.errors import NotFound
-from rexray_driver_csi_vfs.host import Host
+from rexray_driver_csi_vfs import requests
+from rexray_driver_csi_vfs.host import Host, HostCalls
+from rexray_driver_csi_vfs.paging import page
 
 FULL_SHARE = 0.98
 """The share of its blocks from which on a filesystem counts as nearly full."""
@@ -59,3 +63,25 @@ def of_storage(host: Host) -> Iterator[pb.NodeGetStorageHealthResponse.StorageBa
     if mounts.is_read_only(host.volumes.root):
         message = f"{host.volumes.root} is on a read-only filesystem"
         yield _Backend(status=pb.STORAGE_DEGRADED, reason="ReadOnly", message=message)
+
+
+class HealthCalls(HostCalls):
+    """The calls of CSI's Controller service that tell what is wrong with volumes."""
+
+    def ControllerGetVolumeHealth(
+        self, request: pb.ControllerGetVolumeHealthRequest, _: grpc.ServicerContext
+    ) -> pb.ControllerGetVolumeHealthResponse:
+        """What is wrong with one volume."""
+        name = requests.required(request.volume_id, "volume_id")
+        self._host.volumes.find(name)
+        return pb.ControllerGetVolumeHealthResponse(volume_health=of_volume(self._host, name))
+
+    def ControllerListVolumeHealth(
+        self, request: pb.ControllerListVolumeHealthRequest, _: grpc.ServicerContext
+    ) -> pb.ControllerListVolumeHealthResponse:
+        """The volumes of a page that something is wrong with."""
+        names, token = page(self._host.volumes.names(), request.starting_token, request.max_entries)
+        found = [of_volume(self._host, name) for name in names]
+        return pb.ControllerListVolumeHealthResponse(
+            entries=[entry for entry in found if entry.health_statuses], next_token=token
+        )

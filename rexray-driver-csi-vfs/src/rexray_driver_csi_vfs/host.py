@@ -46,7 +46,9 @@ class Host:
         except OSError as error:
             raise BrokenPlugin(f"csi-vfs: {error.filename}: {error.strerror}") from None
         self.fs_type = _fs_type(self.volumes.root)
-        self.roots = tuple(os.path.realpath(root) for root in (self.volumes.root, self.snapshots.root, self.dev, self.mnt))
+        self.roots = tuple(
+            os.path.realpath(root) for root in (self.volumes.root, self.snapshots.root, self.dev, self.mnt)
+        )
 
     def is_complete(self, group: str) -> bool:
         """Whether all members of a group snapshot are taken."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from rexray import mounts
 from rexray.csi._pb import csi_pb2 as pb
 from rexray.errors import InvalidRequest, OutOfCapacity, OutOfRange
 
@@ -49,13 +50,36 @@ def check_capability(capability: pb.VolumeCapability, fs_type: str) -> None:
     asked = capability.mount.fs_type
     if asked not in ("", fs_type):
         raise InvalidRequest(f"fs_type {asked!r}: the directories are on {fs_type}: leave fs_type empty")
+    mounts.parse_options(_flags(capability))
 
 
-def capability_of(request: pb.NodeStageVolumeRequest | pb.NodePublishVolumeRequest) -> pb.VolumeCapability:
-    """The request's capability; ``InvalidRequest`` without one."""
+def capability_of(
+    request: pb.NodeStageVolumeRequest | pb.NodePublishVolumeRequest, fs_type: str
+) -> pb.VolumeCapability:
+    """The request's capability; ``InvalidRequest`` without one, or with one that cannot be had."""
     if not request.HasField("volume_capability"):
         raise InvalidRequest("volume_capability is missing")
+    check_capability(request.volume_capability, fs_type)
     return request.volume_capability
+
+
+def reads_only(capability: pb.VolumeCapability) -> bool:
+    """Whether a capability leaves no way to write."""
+    return capability.access_mode.mode in READ_ONLY_MODES or "ro" in _flags(capability)
+
+
+def mount_options(capability: pb.VolumeCapability, *, read_only: bool) -> tuple[str, ...]:
+    """The options of a mount with that capability."""
+    return (*_flags(capability), "ro" if read_only else "rw")
+
+
+def access(read_only: bool) -> str:
+    """The words for it."""
+    return "read-only" if read_only else "read-write"
+
+
+def _flags(capability: pb.VolumeCapability) -> tuple[str, ...]:
+    return tuple(part for text in capability.mount.mount_flags for part in text.split(",") if part)
 
 
 def capacity(wanted: pb.CapacityRange, *, at_least: int, largest: int) -> int:

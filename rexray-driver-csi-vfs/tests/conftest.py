@@ -1,0 +1,22 @@
+"""The fixtures of the tests of csi-vfs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vfs_parts import Vfs, unmount_below
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """A directory where whatever is mounted is unmounted at the end."""
+    yield tmp_path
+    unmount_below(tmp_path)
+
+
+@pytest.fixture
+def vfs(home: Path) -> Vfs:
+    return Vfs(home)
