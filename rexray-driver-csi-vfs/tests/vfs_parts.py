@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from rexray_driver_csi_vfs.driver import VFSPlugin
 from rexray_driver_csi_vfs.settings import VFSSettings
 
 NODE = "here"
+NOBODY = 65534
 SECONDS = 30.0
 MIB = 1 << 20
 GIB = 1 << 30
@@ -47,9 +49,9 @@ def settings_below(data: Path, **more: str | int) -> VFSSettings:
 class Vfs:
     """A started plug-in and its caller; ``paths`` is where an orchestrator keeps its own paths."""
 
-    def __init__(self, home: Path, **settings: str | int) -> None:
+    def __init__(self, home: Path, *, data: Path | None = None, **settings: str | int) -> None:
         self.home = home
-        self.data = home / "data"
+        self.data = data or home / "data"
         self.paths = home / "paths"
         self.paths.mkdir(parents=True, exist_ok=True)
         self.plugin = VFSPlugin(settings_below(self.data, **settings))
@@ -199,6 +201,15 @@ class Vfs:
 
 def mounts_below(folder: Path) -> list[mounts.Mount]:
     return [mount for mount in mounts.mount_table() if mount.target.startswith(f"{folder.resolve()}/")]
+
+
+def become_nobody() -> None:
+    """Give up every right of root; what is imported late may not be readable any more."""
+    for module in ("controller", "groups", "identity", "node"):
+        importlib.import_module(f"rexray_driver_csi_vfs.{module}")
+    os.setgroups([])
+    os.setgid(NOBODY)
+    os.setuid(NOBODY)
 
 
 def unmount_below(folder: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 from pathlib import Path
@@ -12,9 +11,6 @@ from rexray.errors import OutOfCapacity, RexrayError, TimedOut
 
 LONGEST_SECONDS = 86400.0
 """How long a copy may take when its caller would wait for ever, which gRPC says by a number beyond any clock."""
-
-_VANISHED = re.compile(rb"cp: cannot (stat|open|access) .*: No such file or directory")
-"""What cp says of a file that was deleted between its being listed and being copied, as in any directory in use."""
 
 
 def copy_tree(source: Path, target: Path, *, seconds: float | None) -> None:
@@ -41,9 +37,15 @@ def copy_tree(source: Path, target: Path, *, seconds: float | None) -> None:
         if isinstance(error, subprocess.TimeoutExpired):
             raise TimedOut(f"copying {source} took longer than {seconds:.0f} s") from None
         raise
-    lines = [line for line in complaint.splitlines() if not _VANISHED.fullmatch(line)]
+    lines = [line for line in complaint.splitlines() if not _tells_of_vanished(line, source, target)]
     if process.returncode != 0 and (lines or not complaint):
         first = lines[0].decode(errors="replace") if lines else f"cp ended with status {process.returncode}"
         if b"No space left" in complaint or b"Disk quota exceeded" in complaint:
             raise OutOfCapacity(f"copying {source}: {first}")
         raise RexrayError(f"copying {source}: {first}")
+
+
+def _tells_of_vanished(line: bytes, source: Path, target: Path) -> bool:
+    """Whether cp says that a file was deleted between its being listed and copied, as in any directory in use."""
+    below_source = os.fsencode(source) + b"/" in line and os.fsencode(target) not in line
+    return below_source and line.endswith((b": No such file or directory", b"as it was replaced while being copied"))

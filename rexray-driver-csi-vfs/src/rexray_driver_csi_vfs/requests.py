@@ -83,12 +83,13 @@ def _flags(capability: pb.VolumeCapability) -> tuple[str, ...]:
 
 
 def capacity(wanted: pb.CapacityRange, *, at_least: int, largest: int) -> int:
-    """The capacity that a range asks for: what is required, else the default, else the limit if that is less."""
+    """The capacity that a range asks for: what is required, else the default, or less if there cannot be as much."""
     if wanted.required_bytes < 0 or wanted.limit_bytes < 0:
         raise InvalidRequest("capacity_range is negative")
     if wanted.limit_bytes and wanted.required_bytes > wanted.limit_bytes:
         raise OutOfRange(f"required_bytes {wanted.required_bytes} is more than limit_bytes {wanted.limit_bytes}")
-    chosen = max(wanted.required_bytes or min(DEFAULT_CAPACITY, wanted.limit_bytes or DEFAULT_CAPACITY), at_least)
+    default = min(DEFAULT_CAPACITY, largest, wanted.limit_bytes or largest)
+    chosen = max(wanted.required_bytes or default, at_least)
     if wanted.limit_bytes and chosen > wanted.limit_bytes:
         raise OutOfRange(f"limit_bytes {wanted.limit_bytes} is less than the {at_least} bytes of the source")
     if chosen > largest:

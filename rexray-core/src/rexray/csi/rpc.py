@@ -13,7 +13,7 @@ Req = TypeVar("Req", bound=Message)
 Rep = TypeVar("Rep", bound=Message)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Call(Generic[Req, Rep]):
     """One remote procedure; ``streams`` says that the answer is a stream of responses."""
 

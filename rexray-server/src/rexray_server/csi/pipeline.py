@@ -65,25 +65,29 @@ class Pipeline:
         }
 
     def _run(self, call: rpc.Call[Any, Any], handler: Handler, request: Message, context: Any) -> Any:
-        number = next(self._numbers)
+        if not log.isEnabledFor(logging.DEBUG):
+            return self._checked(call, handler, request, context)
+        fields = {"id": next(self._numbers), "call": call.name}
         started = time.monotonic()
-        log.debug("request", extra={"fields": {"id": number, "call": call.name, **describe(request)}})
+        log.debug("request", extra={"fields": fields | describe(request)})
         try:
-            if self.settings.spec_validation:
-                validate(call, request)
-            if self.settings.serial and call in LOCKED_CALLS:
-                with self._locks.hold(*keys_of(request), owner=call.name, timeout=self._patience(context)):
-                    answer = handler(request, context)
-            else:
-                answer = handler(request, context)
+            answer = self._checked(call, handler, request, context)
         except Exception as error:
-            log.debug("failed", extra={"fields": {"id": number, "call": call.name, "error": str(error)}})
+            log.debug("failed", extra={"fields": fields | {"error": str(error)}})
             raise
-        if call is rpc.GET_PLUGIN_INFO and self.settings.plugin_info:
-            answer = parse_plugin_info(self.settings.plugin_info)
         took = f"{(time.monotonic() - started) * 1000:.1f}ms"
-        log.debug("answer", extra={"fields": {"id": number, "call": call.name, "took": took}})
+        log.debug("answer", extra={"fields": fields | {"took": took}})
         return answer
+
+    def _checked(self, call: rpc.Call[Any, Any], handler: Handler, request: Message, context: Any) -> Any:
+        if self.settings.spec_validation:
+            validate(call, request)
+        if call is rpc.GET_PLUGIN_INFO and self.settings.plugin_info:
+            return parse_plugin_info(self.settings.plugin_info)
+        if not self.settings.serial or call not in LOCKED_CALLS:
+            return handler(request, context)
+        with self._locks.hold(*keys_of(request), owner=call.name, timeout=self._patience(context)):
+            return handler(request, context)
 
     def _patience(self, context: Any) -> float:
         remaining = context.time_remaining()
