@@ -35,7 +35,7 @@ def outside_path(path: str, field: str, roots: Sequence[str]) -> str:
 
 def show(source: Path, origin: str | Path, target: str | Path, options: tuple[str, ...]) -> None:
     """Bind the origin, where the source is visible already, at the target; what was made is undone on failure."""
-    if not mounts.is_bound(source, target) and mounts.is_mount_point(target):
+    if mounts.is_mount_point(target) and not mounts.is_bound(source, target):
         raise InUse(f"{target} has something else mounted at it: unmount that first")
     made = _make_directory(target)
     try:
@@ -48,7 +48,7 @@ def show(source: Path, origin: str | Path, target: str | Path, options: tuple[st
 
 def is_shown(source: Path, target: str | Path) -> bool:
     """Whether a mount of the source is on top at the target, which is not the source itself."""
-    return mounts.is_bound(source, target) and mounts.is_mount_point(target)
+    return mounts.is_mount_point(target) and mounts.is_bound(source, target)
 
 
 def _make_directory(path: str | Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -196,8 +196,11 @@ class Node(HostCalls):
 
     def _mounted(self, name: str, path: str) -> None:
         """``NotFound`` unless the volume exists and is mounted at the path."""
-        if not os.path.isabs(path) or not mounts.is_bound(self._source(name), path):
-            raise NotFound(f"volume {name!r} is not mounted at {path!r}")
+        source = self._source(name)
+        with suppress(OSError, ValueError):
+            if os.path.isabs(path) and binding.is_shown(source, path):
+                return
+        raise NotFound(f"volume {name!r} is not mounted at {path!r}")
 
     def _give(self, name: str, capability: pb.VolumeCapability) -> None:
         """Give the volume to the capability's group, if it has one; outside of the lock, for it can take long."""

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rexray import faults, mounts
 from rexray.csi import rpc
 from rexray.csi._pb import csi_pb2 as pb
+from rexray.csi.lookup import Found, Lookup
 from rexray.csi.publishing import CALL_SECONDS, Publisher
 from rexray.csi.settings import CSISettings
 from rexray.csi.snapshots import CSISnapshots
 from rexray.drivers import VolumeDriver
-from rexray.errors import InUse, NotFound, RexrayError, Unsupported
+from rexray.errors import InUse, RexrayError, Unsupported
 from rexray.locks import Locks
 from rexray.names import check_name
 from rexray.paths import Paths, find_paths
@@ -28,7 +28,6 @@ from rexray.sizes import parse_size
 from rexray.state import Record, Records
 from rexray.types import (
     Attachment,
-    AttachmentState,
     InstanceId,
     MountPoint,
     MountRequest,
@@ -42,19 +41,8 @@ if TYPE_CHECKING:
 LOCK_SECONDS = 100.0
 """How long a request waits for another one on the same volume: less than Docker waits for an answer."""
 
-PAGE = 1000
-"""Volumes asked for at a time."""
-
 ADOPTED = "adopted"
 """The holder of a mount that was found without a record: whoever lets go first ends it."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A volume as the CSI service describes it."""
-
-    volume: pb.Volume
-    nodes: tuple[str, ...]
 
 
 class CSIVolumes(CSISnapshots, VolumeDriver):
@@ -68,6 +56,7 @@ class CSIVolumes(CSISnapshots, VolumeDriver):
         caller = caller or _connect(settings.endpoint_or_default(paths))
         self._caller = caller
         self._publisher = Publisher(caller, paths.lib / "volumes", paths.lib / "csi" / "staging")
+        self._lookup = Lookup(self._publisher)
         self._records = Records(paths.lib / "csi" / "volumes")
         self._locks = Locks(paths.run / "locks")
 
@@ -92,7 +81,7 @@ class CSIVolumes(CSISnapshots, VolumeDriver):
                     context = dict(created.volume_context)
                     record = Record(name=name, volume_id=created.volume_id, context=context)
                     self._records.save(record, durable=True)
-        volume = self._volume(name, _Found(created, ()), None)
+        volume = self._lookup.describe(name, Found(created, ()), None)
         registry().tell("rexray_volume_created", driver=self.name, volume=volume)
         return volume
 
@@ -111,15 +100,15 @@ class CSIVolumes(CSISnapshots, VolumeDriver):
     def get(self, name: str) -> Volume:
         """One volume, by one call where the service has GET_VOLUME and by its list where not."""
         record = self._records.load(check_name(name))
-        return self._volume(name, self._find(record.volume_id if record else name, name), record)
+        return self._lookup.describe(name, self._lookup.find(record.volume_id if record else name, name), record)
 
     def list(self) -> Iterator[Volume]:
         """Every volume, a page a call."""
         records = self._records.all()
         names = {record.volume_id: record.name for record in records.values()}
         volumes = (
-            self._volume(name, found, records.get(name))
-            for found in self._pages()
+            self._lookup.describe(name, found, records.get(name))
+            for found in self._lookup.pages()
             for name in [names.get(found.volume.volume_id, found.volume.volume_id)]
         )
         return iter(sorted(volumes, key=lambda volume: volume.name))
@@ -238,6 +227,10 @@ class CSIVolumes(CSISnapshots, VolumeDriver):
     def _unpublish(self, record: Record) -> None:
         """Unmount and tidy the record, which stays ``published`` if that fails: a later call tries again."""
         self._publisher.unpublish(record)
+        self._settle(record)
+
+    def _settle(self, record: Record) -> None:
+        """Note that the volume is mounted nowhere; a record that says no more than its name is dropped."""
         if record.volume_id != record.name or record.context:
             self._records.save(record.unpublished())
         else:
@@ -246,10 +239,7 @@ class CSIVolumes(CSISnapshots, VolumeDriver):
     def _after_failure(self, record: Record, operation: str, error: RexrayError) -> None:
         """The publisher undid its steps: note that, and tell the observers."""
         if not self._publisher.is_published(record.name):
-            if record.volume_id != record.name or record.context:
-                self._records.save(record.unpublished())
-            else:
-                self._records.forget(record.name)
+            self._settle(record)
         registry().tell("rexray_operation_failed", driver=self.name, operation=operation, name=record.name, error=error)
 
     def _record(self, name: str) -> Record:
@@ -257,54 +247,8 @@ class CSIVolumes(CSISnapshots, VolumeDriver):
         record = self._records.load(name)
         if record is not None:
             return record
-        volume = self._find(name, name).volume
+        volume = self._lookup.find(name, name).volume
         return Record(name=name, volume_id=volume.volume_id, context=dict(volume.volume_context))
-
-    def _find(self, volume_id: str, name: str) -> _Found:
-        if "GET_VOLUME" in self._publisher.abilities.controller:
-            try:
-                answer = self._call(rpc.CONTROLLER_GET_VOLUME, pb.ControllerGetVolumeRequest(volume_id=volume_id))
-            except NotFound:
-                raise NotFound(f"volume {name!r} does not exist") from None
-            return _Found(answer.volume, tuple(answer.status.published_node_ids))
-        for found in self._pages():
-            if found.volume.volume_id == volume_id:
-                return found
-        raise NotFound(f"volume {name!r} does not exist")
-
-    def _pages(self) -> Iterator[_Found]:
-        from rexray.csi.client import pages  # brings grpc, which listing drivers does not need
-
-        request = pb.ListVolumesRequest(max_entries=PAGE)
-        for page in pages(self._caller, rpc.LIST_VOLUMES, request, timeout=CALL_SECONDS):
-            for entry in page.entries:
-                yield _Found(entry.volume, tuple(entry.status.published_node_ids))
-
-    def _volume(self, name: str, found: _Found, record: Record | None) -> Volume:
-        here = self._publisher.abilities.node_id
-        mounted = record is not None and bool(record.holders) and self._publisher.is_published(name)
-        nodes = {*found.nodes, here} if mounted else set(found.nodes)
-        attachments = tuple(
-            Attachment(
-                volume_id=VolumeId(found.volume.volume_id),
-                instance_id=InstanceId(node),
-                mount_point=str(self._publisher.target(name)) if mounted and node == here else "",
-                status="attached",
-            )
-            for node in sorted(nodes)
-        )
-        state = AttachmentState.AVAILABLE
-        if nodes:
-            state = AttachmentState.ATTACHED if here in nodes else AttachmentState.UNAVAILABLE
-        return Volume(
-            id=VolumeId(found.volume.volume_id),
-            name=name,
-            size_bytes=found.volume.capacity_bytes,
-            status=state.value,
-            state=state,
-            attachments=attachments,
-            fields=dict(found.volume.volume_context),
-        )
 
     def _only_here(self, instance_id: InstanceId) -> None:
         if instance_id != self.instance_id():
