@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,12 +35,14 @@ def test_the_way_there_and_back(vfs: Vfs) -> None:
 
 def test_every_step_twice_is_once(vfs: Vfs) -> None:
     vfs.create("data")
-    for step in (vfs.attach, vfs.stage, vfs.publish):
+    forwards: list[Callable[[str], object]] = [vfs.attach, vfs.stage, vfs.publish]
+    for step in forwards:
         step("data")
         once = [mount.target for mount in mounts_below(vfs.home)]
         step("data")
         assert [mount.target for mount in mounts_below(vfs.home)] == once
-    for step in (vfs.unpublish, vfs.unstage, vfs.detach):
+    back: list[Callable[[str], object]] = [vfs.unpublish, vfs.unstage, vfs.detach]
+    for step in back:
         step("data")
         step("data")
     assert mounts_below(vfs.home) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -44,12 +45,12 @@ def own_volumes(vfs: Vfs, prefix: str) -> None:
 def shared_volume(vfs: Vfs, name: str, target: str) -> None:
     def work(thread: int) -> None:
         path = vfs.target(f"{target}-{thread}")
-        steps = [
+        steps: list[Callable[[], object]] = [
             lambda: vfs.create(name),
             lambda: vfs.attach(name),
             lambda: vfs.stage(name),
             lambda: vfs.publish(name, path),
-            lambda: vfs.list(),
+            lambda: vfs.page(),
             lambda: vfs.unpublish(name, path),
             lambda: vfs.unstage(name),
             lambda: vfs.detach(name),

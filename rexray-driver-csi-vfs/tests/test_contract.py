@@ -113,6 +113,6 @@ def test_a_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 
 def test_what_is_ours_is_for_nobody_else(vfs: Vfs) -> None:
     vfs.create("data")
-    for kind in ("vol", "dev", "mnt", "snap"):
+    for kind in ("vol", "dev", "mnt", "snap", "vol/.rexray", "snap/.rexray", "mnt/.rexray"):
         assert (vfs.data / kind).stat().st_mode & 0o077 == 0
     assert (vfs.data / "vol/.rexray/meta/data.json").stat().st_mode & 0o077 == 0

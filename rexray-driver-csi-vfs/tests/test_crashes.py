@@ -58,7 +58,7 @@ def state(vfs: Vfs) -> object:
     kept = sorted(str(path) for path in vfs.data.glob("*/.rexray/*/*.json"))
     entries = [path for kind in ("vol", "snap") for path in (vfs.data / kind).glob("*/*")]
     content = sorted(str(path) for path in entries if ".rexray" not in path.parts)
-    return [str(entry) for entry in vfs.list().entries], snapshots, mounted, paths, kept, content
+    return [str(entry) for entry in vfs.page().entries], snapshots, mounted, paths, kept, content
 
 
 def undo(vfs: Vfs) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 import time
@@ -66,8 +67,6 @@ def test_members_go_with_their_group(ab: Vfs) -> None:
 def test_an_interrupted_delete_hides_the_group_and_can_be_repeated_with_its_members(ab: Vfs) -> None:
     members = [snapshot.snapshot_id for snapshot in ab.group("g", "a", "b").snapshots]
     descriptor = os.open(ab.snapshot(members[1]), os.O_RDONLY)
-    import fcntl
-
     fcntl.flock(descriptor, fcntl.LOCK_SH)  # as a copy under way holds it
     with pytest.raises(Busy):
         ab.delete_group("g", *members)

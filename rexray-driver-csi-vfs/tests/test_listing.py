@@ -18,7 +18,7 @@ from vfs_parts import Vfs
 def pages(vfs: Vfs, count: int) -> list[list[str]]:
     found, token = [], ""
     while True:
-        answer = vfs.list(token, count)
+        answer = vfs.page(token, count)
         found.append([entry.volume.volume_id for entry in answer.entries])
         token = answer.next_token
         if not token:
@@ -31,48 +31,48 @@ def test_pages_are_sorted_and_complete(vfs: Vfs) -> None:
     assert pages(vfs, 2) == [["a", "b"], ["c", "d"], ["ü"]]
     assert pages(vfs, 5) == [["a", "b", "c", "d", "ü"]]
     assert pages(vfs, 0) == [["a", "b", "c", "d", "ü"]]
-    assert vfs.list(count=1).next_token
+    assert vfs.page(count=1).next_token
     with pytest.raises(InvalidRequest, match="max_entries"):
-        vfs.list(count=-1)
+        vfs.page(count=-1)
 
 
 def test_what_is_made_and_deleted_between_pages_does_no_harm(vfs: Vfs) -> None:
     for name in "bdfh":
         vfs.create(name)
-    token = vfs.list(count=2).next_token
+    token = vfs.page(count=2).next_token
     for name in "bd":
         vfs.delete(name)
     for name in "ag":
         vfs.create(name)
-    assert [entry.volume.volume_id for entry in vfs.list(token).entries] == ["f", "g", "h"]
+    assert [entry.volume.volume_id for entry in vfs.page(token).entries] == ["f", "g", "h"]
 
 
 def test_names_of_any_length_page(vfs: Vfs) -> None:
-    names = sorted(letter * size for letter in "ax" for size in (126, 127, 128)) + ["é" * 64]
+    names = [*sorted(letter * size for letter in "ax" for size in (126, 127, 128)), "é" * 64]
     for name in names:
         vfs.create(name)
     found = pages(vfs, 1)
     assert [name for page in found for name in page] == names
     token = ""
     for _ in names[:-1]:
-        token = vfs.list(token, 1).next_token
+        token = vfs.page(token, 1).next_token
         assert 0 < len(token.encode()) <= 128
 
 
 def test_a_page_that_cannot_be_found_again_is_told(vfs: Vfs) -> None:
     for name in ("a" * 128, "b"):
         vfs.create(name)
-    token = vfs.list(count=1).next_token
+    token = vfs.page(count=1).next_token
     vfs.delete("a" * 128)
     with pytest.raises(StalePage, match="list from the start"):
-        vfs.list(token)
+        vfs.page(token)
 
 
 @pytest.mark.parametrize("token", ["garbage", "=", "=abc", "1", "\0", "=" + "0" * 64])
 def test_a_token_that_is_not_ours_is_told(vfs: Vfs, token: str) -> None:
     vfs.create("data")
     with pytest.raises(StalePage, match="not, or no longer, one of ours"):
-        vfs.list(token)
+        vfs.page(token)
     with pytest.raises(StalePage):
         vfs.snaps(token=token)
 
@@ -129,5 +129,5 @@ def test_ten_thousand_volumes_list_quickly(vfs: Vfs) -> None:
     for number in range(10_000):
         os.mkdir(vfs.volume(f"volume-{number:05}"))
     assert sum(len(part) for part in pages(vfs, 1000)) == 10_000
-    assert quickest(lambda: vfs.list(count=10)) < 0.5
-    assert quickest(vfs.list) < 3
+    assert quickest(lambda: vfs.page(count=10)) < 0.5
+    assert quickest(vfs.page) < 3

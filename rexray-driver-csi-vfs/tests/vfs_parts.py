@@ -103,11 +103,11 @@ class Vfs:
     def get(self, name: str) -> pb.ControllerGetVolumeResponse:
         return self.call(rpc.CONTROLLER_GET_VOLUME, pb.ControllerGetVolumeRequest(volume_id=name))
 
-    def list(self, token: str = "", count: int = 0) -> pb.ListVolumesResponse:
+    def page(self, token: str = "", count: int = 0) -> pb.ListVolumesResponse:
         return self.call(rpc.LIST_VOLUMES, pb.ListVolumesRequest(starting_token=token, max_entries=count))
 
     def names(self) -> list[str]:
-        return [entry.volume.volume_id for entry in self.list().entries]
+        return [entry.volume.volume_id for entry in self.page().entries]
 
     def attach(self, name: str, *, read_only: bool = False, node: str = NODE) -> str:
         request = pb.ControllerPublishVolumeRequest(

@@ -37,10 +37,10 @@ class Host:
     def prepare(self) -> None:
         """Make the directories and delete leftovers; ``BrokenPlugin`` names a directory that cannot be used."""
         try:
-            for folder in (self.dev, self.mnt, self.groups.folder, self.nodes.folder):
-                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.volumes.prepare()
             self.snapshots.prepare()
+            for folder in (self.dev, self.mnt, self.mnt / OURS, self.nodes.folder, self.groups.folder):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             with self.node_lock.hold():
                 self.nodes.tidy()
         except OSError as error:

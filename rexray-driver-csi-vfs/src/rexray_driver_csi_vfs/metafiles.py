@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -56,7 +56,7 @@ class _Cached(Generic[M]):
 
 
 class MetaFiles(Generic[M]):
-    """The files of one directory; a file is parsed again only when it was replaced.
+    """The files of one directory, of a slotted dataclass; a file is parsed again only when it was replaced.
 
     Changes of one name need a lock around them, which is the caller's.
     """
@@ -89,7 +89,7 @@ class MetaFiles(Generic[M]):
     def save(self, name: str, meta: M, *, durable: bool = False) -> None:
         """Keep something under a name; what is durable also survives a power failure."""
         record: Any = meta
-        content = json.dumps(asdict(record)).encode()
+        content = json.dumps({field: getattr(record, field) for field in record.__slots__}).encode()
         temporary = self._file(name, _TEMPORARY)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:

@@ -48,7 +48,7 @@ class Store(Generic[M]):
 
     def prepare(self) -> None:
         """Make the directories, and delete what died half made or half deleted."""
-        for folder in (self.root, self._meta.folder, self._tmp):
+        for folder in (self.root, self.root / OURS, self._meta.folder, self._tmp):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self.lock():
             self._meta.tidy()
