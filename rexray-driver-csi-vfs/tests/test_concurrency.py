@@ -102,13 +102,16 @@ def test_nothing_is_lost_or_left_between_threads_and_processes(vfs: Vfs, home: P
 def test_creating_one_volume_at_once_makes_it_once_for_all(vfs: Vfs) -> None:
     together = threading.Barrier(THREADS)
 
-    def create(_: int) -> str:
+    def create(thread: int) -> str:
         together.wait()
-        return vfs.create("data").volume_id
+        volume = vfs.create("data")
+        (vfs.volume("data") / str(thread)).touch()
+        return volume.volume_id
 
     with ThreadPoolExecutor(THREADS) as pool:
         for _ in range(10):
             assert set(pool.map(create, range(THREADS))) == {"data"}
+            assert len(list(vfs.volume("data").iterdir())) == THREADS
             vfs.delete("data")
 
 
