@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from rexray.errors import AlreadyExists, Busy, InUse, NotFound, NotReady, OutOfCapacity, RexrayError
+from rexray import mounts
+from rexray.errors import AlreadyExists, Busy, InUse, NotFound, NotReady, OutOfCapacity
 from vfs_parts import Vfs, mounts_below, run_script
 
 THREADS = 8
@@ -131,7 +132,10 @@ def test_deleting_one_volume_at_once_is_success_for_all(vfs: Vfs) -> None:
 
 @pytest.mark.needs("root")
 def test_a_volume_is_never_deleted_while_somebody_attaches_it(vfs: Vfs) -> None:
+    together = threading.Barrier(THREADS)
+
     def attach() -> bool:
+        together.wait()
         try:
             vfs.attach("data")
         except NotFound:
@@ -139,16 +143,20 @@ def test_a_volume_is_never_deleted_while_somebody_attaches_it(vfs: Vfs) -> None:
         return True
 
     def delete() -> bool:
+        together.wait()
         try:
             vfs.delete("data")
-        except RexrayError:
+        except InUse:
             return False
         return True
 
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         for _ in range(100):
             vfs.create("data")
-            attached, deleted = pool.submit(attach), pool.submit(delete)
-            assert attached.result() != deleted.result()
+            rivals = [(pool.submit(attach), pool.submit(delete)) for _ in range(THREADS // 2)]
+            attached = {attaching.result() for attaching, _ in rivals}
+            deleted = {deleting.result() for _, deleting in rivals}
+            assert attached == {not won for won in deleted}, "some attached what others deleted"
+            assert mounts.is_mount_point(vfs.device("data")) == vfs.volume("data").exists() == (True in attached)
             vfs.detach("data")
             vfs.delete("data")
