@@ -51,9 +51,10 @@ def test_listing_the_drivers_imports_their_classes_and_no_sdk(tmp_path: Path) ->
 
 
 def test_the_core_knows_the_servers_commands_by_the_servers_own_words() -> None:
-    from rexray.cli.root import SERVER_COMMANDS, SERVER_MODULE
+    from rexray import catalog
+    from rexray.cli.root import SERVER_COMMANDS, SERVER_PLUGIN
     from rexray_server import plugin
 
-    assert plugin.__name__ == SERVER_MODULE
+    assert catalog.find("commands", SERVER_PLUGIN).module == plugin.__name__
     theirs = {(spec.name, spec.help, spec.hidden) for spec in plugin.rexray_commands()}
     assert {(spec.name, spec.help, spec.hidden) for spec in SERVER_COMMANDS} == theirs

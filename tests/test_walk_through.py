@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -132,3 +134,16 @@ def test_the_volume_command_works_through_the_daemon(daemon: Daemon) -> None:
     assert (removed.returncode, removed.stdout) == (0, "data\n")
     missing = daemon.rexray("volume", "get", "data")
     assert (missing.returncode, missing.stderr) == (1, "error: volume 'data' does not exist\n")
+
+
+def test_both_protocols_are_served_at_a_tcp_address_too(make_daemon: Callable[..., Daemon]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    daemon = make_daemon(CSI_ENDPOINT=f"tcp://127.0.0.1:{port}").start()
+    assert daemon.rexray("csi", "new", "data").returncode == 0
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("POST", "/VolumeDriver.List", "{}")
+    assert connection.getresponse().read() == b'{"Volumes":[{"Name":"data"}]}'
+    connection.close()
+    assert f"sockFile=tcp://127.0.0.1:{port}" in daemon.log.read_text()
+    assert daemon.stop() == 0

@@ -169,3 +169,10 @@ def test_a_reader_that_goes_away_is_no_traceback(run: Run, tmp_path: Path) -> No
         check=False,
     )
     assert "Traceback" not in answer.stderr
+
+
+def test_the_shell_can_complete_commands_and_flags(run: Run) -> None:
+    answer = run(_REXRAY_COMPLETE="bash_complete", COMP_WORDS="rexray csi s", COMP_CWORD="2")
+    assert {"plain,stage", "plain,snap", "plain,stats"} <= set(answer.stdout.split())
+    answer = run(_REXRAY_COMPLETE="bash_complete", COMP_WORDS="rexray env --or", COMP_CWORD="2")
+    assert answer.stdout.split() == ["plain,--origin"]

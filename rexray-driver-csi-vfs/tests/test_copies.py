@@ -157,7 +157,7 @@ def test_a_full_filesystem_is_told_and_nothing_left(home: Path) -> None:
         assert used(disk) - before < MIB
 
 
-FOLDERS = 160
+FOLDERS = 80
 
 
 def test_a_deadline_ends_the_copy_and_nothing_is_left(vfs: Vfs) -> None:

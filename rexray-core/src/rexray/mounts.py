@@ -106,7 +106,7 @@ def is_bound(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> 
     """
     try:
         return os.path.samestat(os.stat(source), os.lstat(target))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
 
 

@@ -33,6 +33,7 @@ class Host:
         self.node_lock = FileLock(self.mnt / OURS / "lock")
         """Held around changes of what is mounted; taken before a store's lock, never after it."""
         self.group_locks = Locks(self.snapshots.root / OURS / "locks")
+        """Held around whole changes of a group, which take as long as its copies; taken before all others."""
 
     def prepare(self) -> None:
         """Make the directories and delete leftovers; ``BrokenPlugin`` names a directory that cannot be used."""

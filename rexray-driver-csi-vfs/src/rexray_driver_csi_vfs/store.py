@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from rexray import faults, mounts
-from rexray.errors import Busy, InUse, InvalidRequest, NotFound
+from rexray.errors import AlreadyExists, Busy, InUse, InvalidRequest, NotFound
 from rexray.names import MAX_NAME_BYTES, check_name
 from rexray_driver_csi_vfs.metafiles import FileLock, MetaFiles
 
@@ -107,6 +107,8 @@ class Store(Generic[M]):
             with self.lock():
                 if self.exists(name):
                     return False
+                if os.path.lexists(target):
+                    raise AlreadyExists(f"{target} exists and is not a directory")
                 self.save(name, meta, durable=True)
                 faults.point("vfs-create-meta")
                 os.rename(fresh, target)

@@ -12,8 +12,8 @@ import os
 import sys
 
 
-def command_modules() -> set[str]:
-    """The modules that installed distributions declare in the entry-point group ``rexray.commands``."""
+def command_plugins() -> set[str]:
+    """The names of the entry points that installed distributions have in the group ``rexray.commands``."""
     found: set[str] = set()
     for folder in sys.path:
         for kind in ("dist-info", "egg-info"):
@@ -30,4 +30,4 @@ def _declared(file: str) -> set[str]:
         return set()
     _, heading, rest = text.partition("[rexray.commands]")
     section = rest.partition("[")[0] if heading else ""
-    return {line.partition("=")[2].strip() for line in section.splitlines() if "=" in line}
+    return {line.partition("=")[0].strip() for line in section.splitlines() if "=" in line}

@@ -9,7 +9,7 @@ import click
 
 from rexray.cli.base import Group, app_of, write_settings_flags
 from rexray.cli.commands import CommandSpec
-from rexray.cli.discovery import command_modules
+from rexray.cli.discovery import command_plugins
 from rexray.errors import BrokenPlugin, NotInstalled
 
 CORE_COMMANDS = (
@@ -33,8 +33,8 @@ SERVER_COMMANDS = (
 )
 """The commands that rexray-server brings, known here to say what to install when it is missing."""
 
-SERVER_MODULE = "rexray_server.plugin"
-"""The module that brings them."""
+SERVER_PLUGIN = "server"
+"""The entry point that brings them."""
 
 _ORDER = ("volume", "snapshot", "device", "driver", "service", "csi", "env", "version", "help")
 
@@ -63,7 +63,7 @@ class Root(Group):
     def _specs(self) -> Mapping[str, CommandSpec]:
         """The commands for the help: the plug-ins are loaded only if one of them may bring others than these."""
         plugged: Sequence[CommandSpec] = ()
-        if command_modules() - {SERVER_MODULE}:
+        if command_plugins() - {SERVER_PLUGIN}:
             plugged = _plugged()
         return {spec.name: spec for spec in (*SERVER_COMMANDS, *plugged, *CORE_COMMANDS)}
 
