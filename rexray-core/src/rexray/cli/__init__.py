@@ -11,13 +11,16 @@ from rexray.errors import RexrayError
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run the program; an error that was raised on purpose is one line on standard error and exit status 1."""
+    """Run the program; an error is one line on standard error, with exit status 2 for words that make no command."""
     from rexray.cli.root import root
 
     try:
         status = root.main(args, prog_name="rexray", standalone_mode=False)
     except click.UsageError as error:
-        error.show()
+        where = error.ctx.command_path if error.ctx else "rexray"
+        message = error.format_message()
+        message += "" if message.endswith((".", "?")) else "."
+        click.echo(f"error: {message} See '{where} --help'.", err=True)
         status = error.exit_code
     except click.ClickException as error:
         click.echo(f"error: {error.format_message()}", err=True)

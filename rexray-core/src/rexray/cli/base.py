@@ -200,7 +200,7 @@ class Group(_Shared, click.Group):
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             names = [*self.list_commands(ctx), *self.aliases]
             near = difflib.get_close_matches(args[0], names, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else f" See '{ctx.command_path} --help'."
+            hint = f" Did you mean {near[0]!r}?" if near else ""
             raise click.UsageError(f"unknown command {args[0]!r} for {ctx.command_path!r}.{hint}", ctx)
         return super().resolve_command(ctx, args)
 
