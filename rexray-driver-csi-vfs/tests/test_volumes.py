@@ -20,7 +20,22 @@ from rexray.errors import (
     OutOfCapacity,
     OutOfRange,
 )
-from vfs_parts import GIB, NOBODY, NODE, Mode, Vfs, capability, from_volume, run_script, settings_below, tree
+from rexray_driver_csi_vfs.settings import VFSSettings
+from vfs_parts import (
+    GIB,
+    NOBODY,
+    NODE,
+    Mode,
+    Vfs,
+    capability,
+    from_snapshot,
+    from_volume,
+    run_script,
+    settings_below,
+    tree,
+)
+
+MIB = 1 << 20
 
 
 def test_a_volume_is_a_directory_and_its_id_its_name(vfs: Vfs) -> None:
@@ -227,6 +242,23 @@ def test_growing_notes_the_new_capacity_and_never_shrinks(vfs: Vfs) -> None:
     assert vfs.get("data").volume.capacity_bytes == 3 * GIB
 
 
+def test_growing_without_a_size_grows_nothing(vfs: Vfs) -> None:
+    vfs.create("data", size=MIB)
+    request = pb.ControllerExpandVolumeRequest(volume_id="data", capacity_range=pb.CapacityRange())
+    with pytest.raises(InvalidRequest, match="capacity_range"):
+        vfs.call(rpc.CONTROLLER_EXPAND_VOLUME, request)
+    request.capacity_range.limit_bytes = 2 * MIB
+    assert vfs.call(rpc.CONTROLLER_EXPAND_VOLUME, request).capacity_bytes == MIB
+    assert vfs.get("data").volume.capacity_bytes == MIB
+
+
+@pytest.mark.parametrize("source", [from_volume(""), from_snapshot(""), pb.VolumeContentSource()])
+def test_an_empty_volume_does_not_pass_for_a_copy_of_nothing(vfs: Vfs, source: pb.VolumeContentSource) -> None:
+    with pytest.raises(InvalidRequest, match="volume_content_source"):
+        vfs.create("data", source=source)
+    assert vfs.names() == []
+
+
 def modify(vfs: Vfs, name: str, **changes: str) -> None:
     request = pb.ControllerModifyVolumeRequest(volume_id=name, mutable_parameters=changes)
     vfs.call(rpc.CONTROLLER_MODIFY_VOLUME, request)
@@ -296,6 +328,7 @@ def test_the_directories_may_be_anywhere(home: Path) -> None:
     vfs.create("data")
     assert (home / "elsewhere/data").is_dir()
     assert settings_below(home, vol="~/v").directory("vol") == Path.home() / "v"
+    assert VFSSettings(data="").directory("vol") == Path.home() / ".csi-vfs/vol"
 
 
 @pytest.mark.needs("root")

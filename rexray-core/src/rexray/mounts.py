@@ -176,11 +176,14 @@ def _flags_are(target: str | os.PathLike[str], options: tuple[str, ...]) -> bool
 def unmount(target: str | os.PathLike[str]) -> None:
     """Unmount what is on top of the target; nothing mounted there, or no such path, is success.
 
-    Raises ``InUse`` while a process works in it, ``Forbidden`` without the right to unmount.
+    Raises ``InUse`` while a process works in it, ``Forbidden`` without the right to unmount: be it that the mount was
+    inherited from a more privileged mount namespace and is locked, of which umount2(2) says EINVAL as well.
     """
     if _libc.umount2(os.fsencode(target), _UMOUNT_NOFOLLOW) == 0:
         return
     code = ctypes.get_errno()
+    if code == errno.EINVAL and is_mount_point(target):
+        raise Forbidden(f"cannot unmount {os.fspath(target)!r}: the mount is locked in this mount namespace")
     if code not in (errno.EINVAL, errno.ENOENT):
         raise _error(code, f"cannot unmount {os.fspath(target)!r}")
 

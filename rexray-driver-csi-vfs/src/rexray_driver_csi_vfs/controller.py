@@ -50,6 +50,8 @@ class Controller(AttachCalls, SnapshotCalls, HealthCalls):
         for capability in request.volume_capabilities:
             requests.check_capability(capability, self._host.fs_type)
         requests.check_topology(request.accessibility_requirements, self._host.topology)
+        if request.HasField("volume_content_source"):
+            requests.check_source(request.volume_content_source)
         wanted = VolumeMeta(
             parameters=requests.parameters(request.parameters, "parameter"),
             mutable=requests.parameters(request.mutable_parameters, "mutable parameter"),
@@ -127,11 +129,13 @@ class Controller(AttachCalls, SnapshotCalls, HealthCalls):
     ) -> pb.ControllerExpandVolumeResponse:
         """Note a larger capacity; a volume never shrinks, and its node has nothing to do."""
         name = requests.required(request.volume_id, "volume_id")
-        if not request.HasField("capacity_range"):
+        asked = request.capacity_range
+        if not (asked.required_bytes or asked.limit_bytes):
             raise InvalidRequest("capacity_range is missing")
         with self._volumes.lock():
             meta = self._volumes.find(name)
-            size = self._capacity(request.capacity_range, at_least=meta.capacity_bytes)
+            now, largest = meta.capacity_bytes, self._host.size()[1]
+            size = requests.capacity(asked, at_least=now, largest=largest, default=now)
             if size != meta.capacity_bytes:
                 self._volumes.save(name, replace(meta, capacity_bytes=size), durable=True)
         return pb.ControllerExpandVolumeResponse(capacity_bytes=size)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import signal
 import subprocess
 from pathlib import Path
 
 from rexray.errors import OutOfCapacity, RexrayError, TimedOut
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 LONGEST_SECONDS = 86400.0
 """How long a copy may take when its caller would wait for ever, which gRPC says by a number beyond any clock."""
@@ -43,6 +47,19 @@ def copy_tree(source: Path, target: Path, *, seconds: float | None) -> None:
         if b"No space left" in complaint or b"Disk quota exceeded" in complaint:
             raise OutOfCapacity(f"copying {source}: {first}")
         raise RexrayError(f"copying {source}: {first}")
+    _flush(target)
+
+
+def _flush(folder: Path) -> None:
+    """Have the copy survive a power failure: syncfs(2), for flushing file by file takes far longer."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if _libc.syncfs(descriptor) != 0:
+            code = ctypes.get_errno()
+            kind = OutOfCapacity if code in (errno.ENOSPC, errno.EDQUOT) else RexrayError
+            raise kind(f"copying to {folder}: {os.strerror(code)}")
+    finally:
+        os.close(descriptor)
 
 
 def _tells_of_vanished(line: bytes, source: Path, target: Path) -> bool:

@@ -22,6 +22,15 @@ _MOST_CACHED = 10_000
 M = TypeVar("M")
 
 
+def flush_folder(folder: Path) -> None:
+    """Make what was renamed into a directory survive a power failure."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 class FileLock:
     """A lock between threads and, by flock(2) on a file, between processes; a thread may take it again."""
 
@@ -98,6 +107,8 @@ class MetaFiles(Generic[M]):
                 if durable:
                     os.fsync(descriptor)
             os.rename(temporary, self._file(name, _SUFFIX))
+            if durable:
+                flush_folder(self.folder)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)

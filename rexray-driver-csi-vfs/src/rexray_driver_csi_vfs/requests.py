@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from rexray import mounts
@@ -11,6 +12,8 @@ from rexray.errors import InvalidRequest, OutOfCapacity, OutOfRange
 DEFAULT_CAPACITY = 1 << 30
 """The capacity that is noted for a volume that is asked for without one."""
 
+_MODE = re.compile(r"(0o)?[0-7]{1,6}")
+_NUMBER = re.compile(r"[0-9]{1,10}")
 PARAMETERS = ("mode", "uid", "gid")
 """The parameters of a volume, all of them mutable: permissions and owner of its directory."""
 
@@ -82,19 +85,25 @@ def _flags(capability: pb.VolumeCapability) -> tuple[str, ...]:
     return tuple(part for text in capability.mount.mount_flags for part in text.split(",") if part)
 
 
-def capacity(wanted: pb.CapacityRange, *, at_least: int, largest: int) -> int:
+def capacity(wanted: pb.CapacityRange, *, at_least: int, largest: int, default: int = DEFAULT_CAPACITY) -> int:
     """The capacity that a range asks for: what is required, else the default, or less if there cannot be as much."""
     if wanted.required_bytes < 0 or wanted.limit_bytes < 0:
         raise InvalidRequest("capacity_range is negative")
     if wanted.limit_bytes and wanted.required_bytes > wanted.limit_bytes:
         raise OutOfRange(f"required_bytes {wanted.required_bytes} is more than limit_bytes {wanted.limit_bytes}")
-    default = min(DEFAULT_CAPACITY, largest, wanted.limit_bytes or largest)
-    chosen = max(wanted.required_bytes or default, at_least)
+    chosen = max(wanted.required_bytes or min(default, largest, wanted.limit_bytes or largest), at_least)
     if wanted.limit_bytes and chosen > wanted.limit_bytes:
         raise OutOfRange(f"limit_bytes {wanted.limit_bytes} is less than the {at_least} bytes of the source")
     if chosen > largest:
         raise OutOfRange(f"{chosen} bytes: the filesystem of the volumes has {largest} in all")
     return chosen
+
+
+def check_source(source: pb.VolumeContentSource) -> None:
+    """``InvalidRequest`` for a source that names nothing: an empty volume must not pass for a copy."""
+    kind = source.WhichOneof("type")
+    if not (source.volume.volume_id if kind == "volume" else source.snapshot.snapshot_id):
+        raise InvalidRequest("volume_content_source names neither a volume nor a snapshot")
 
 
 def fits(capacity_bytes: int, wanted: pb.CapacityRange) -> bool:
@@ -110,14 +119,12 @@ def parameters(given: Mapping[str, str], field: str) -> dict[str, str]:
             continue
         if key not in PARAMETERS:
             raise InvalidRequest(f"{field} {key!r} is unknown: there are {', '.join(PARAMETERS)}")
-        try:
-            number = int(value.removeprefix("0o"), 8) if key == "mode" else int(value)
-        except ValueError:
-            number = -1
-        if not 0 <= number <= (0o7777 if key == "mode" else 2**32 - 2):
+        form, base, largest = (_MODE, 8, 0o7777) if key == "mode" else (_NUMBER, 10, 2**32 - 2)
+        number = int(value, base) if form.fullmatch(value) else -1
+        if not 0 <= number <= largest:
             kind = "a file mode in octal" if key == "mode" else "the number of a user or group"
             raise InvalidRequest(f"{field} {key}={value!r} is not {kind}")
-        known[key] = value
+        known[key] = f"{number:04o}" if key == "mode" else str(number)
     return known
 
 

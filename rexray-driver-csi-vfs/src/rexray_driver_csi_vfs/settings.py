@@ -11,15 +11,14 @@ from rexray.errors import SettingsError
 from rexray.settings import setting
 
 MAX_NODE_ID_BYTES = 256
+_DATA = "~/.csi-vfs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VFSSettings:
     """Settings under ``csi.vfs``."""
 
-    data: str = setting(
-        "~/.csi-vfs", key="csi.vfs.data", env="X_CSI_VFS_DATA", help="The directory that holds the others"
-    )
+    data: str = setting(_DATA, key="csi.vfs.data", env="X_CSI_VFS_DATA", help="The directory that holds the others")
     vol: str = setting("", key="csi.vfs.vol", env="X_CSI_VFS_VOL", help="The volumes; DATA/vol if empty")
     dev: str = setting("", key="csi.vfs.dev", env="X_CSI_VFS_DEV", help="The attached volumes; DATA/dev if empty")
     mnt: str = setting("", key="csi.vfs.mnt", env="X_CSI_VFS_MNT", help="The private mounts; DATA/mnt if empty")
@@ -63,4 +62,4 @@ class VFSSettings:
     def directory(self, name: str) -> Path:
         """The directory of one of the kinds ``vol``, ``dev``, ``mnt`` and ``snap``, absolute."""
         chosen: str = getattr(self, name)
-        return (Path(chosen) if chosen else Path(self.data) / name).expanduser().absolute()
+        return (Path(chosen) if chosen else Path(self.data or _DATA) / name).expanduser().absolute()

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 import grpc
 
 from rexray.csi._pb import csi_pb2 as pb
-from rexray.errors import AlreadyExists, InUse, InvalidRequest, NotFound
+from rexray.errors import AlreadyExists, InvalidRequest, NotFound
 from rexray_driver_csi_vfs import requests
 from rexray_driver_csi_vfs.copying import copy_tree
 from rexray_driver_csi_vfs.host import Host, HostCalls
@@ -43,13 +43,13 @@ class SnapshotCalls(HostCalls):
         return pb.CreateSnapshotResponse(snapshot=snapshot)
 
     def DeleteSnapshot(self, request: pb.DeleteSnapshotRequest, _: Context) -> pb.DeleteSnapshotResponse:
-        """Delete a snapshot; one of a group goes with its group."""
+        """Delete a snapshot; one of a group goes with its group, and alone is ``InvalidRequest``, as CSI has it."""
         name = requests.required(request.snapshot_id, "snapshot_id")
         snapshots = self._host.snapshots
         with contextlib.suppress(NotFound):
             group = snapshots.find(name).group
             if group and self._host.groups.load(group) is not None:
-                raise InUse(f"snapshot {name!r} belongs to group snapshot {group!r}: delete that")
+                raise InvalidRequest(f"snapshot {name!r} belongs to group snapshot {group!r}: delete that")
             snapshots.remove(name)
         return pb.DeleteSnapshotResponse()
 

@@ -24,7 +24,7 @@ from typing import Generic, TypeVar
 from rexray import faults, mounts
 from rexray.errors import AlreadyExists, Busy, InUse, InvalidRequest, NotFound
 from rexray.names import MAX_NAME_BYTES, check_name
-from rexray_driver_csi_vfs.metafiles import FileLock, MetaFiles
+from rexray_driver_csi_vfs.metafiles import FileLock, MetaFiles, flush_folder
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +112,7 @@ class Store(Generic[M]):
                 self.save(name, meta, durable=True)
                 faults.point("vfs-create-meta")
                 os.rename(fresh, target)
+                flush_folder(self.root)
             faults.point("vfs-create-done")
         return True
 
