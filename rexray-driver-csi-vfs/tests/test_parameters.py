@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from rexray.errors import InvalidRequest
 from rexray_driver_csi_vfs.requests import parameters
 
