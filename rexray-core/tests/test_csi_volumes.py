@@ -320,3 +320,16 @@ def test_attaching_to_another_host_is_that_hosts_business(make: Make) -> None:
     assert vendor.attached == {"vol-0001"}
     driver.detach("data", InstanceId("node-7"))
     assert not vendor.attached
+
+
+def test_a_volume_that_a_shell_has_mounted_is_not_deleted(make: Make) -> None:
+    driver, vendor = make()
+    driver.create("data", {})
+    where = driver.mount(MountRequest(name="data", holder="shell")).path
+    (where / "file").write_text("precious")
+    with pytest.raises(InUse, match="unmount it first"):
+        driver.remove("data")
+    assert (where / "file").read_text() == "precious"
+    assert "DeleteVolume" not in vendor.log
+    driver.unmount("data", "shell")
+    driver.remove("data")

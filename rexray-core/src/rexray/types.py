@@ -17,6 +17,10 @@ SnapshotId = NewType("SnapshotId", str)
 InstanceId = NewType("InstanceId", str)
 
 
+SHELL_HOLDER = "shell"
+"""The holder of mounts that were made at the command line: mounting twice and unmounting once unmounts."""
+
+
 class AttachmentState(StrEnum):
     """How a volume stands towards this host, in the words of the original's volume table."""
 

@@ -9,11 +9,9 @@ from rexray.cli.chosen import volume_driver
 from rexray.cli.output import emit
 from rexray.errors import InvalidRequest
 from rexray.sizes import format_size
-from rexray.types import InstanceId, MountRequest, Volume
+from rexray.types import SHELL_HOLDER, InstanceId, MountRequest, Volume
 
 COLUMNS = ("id", "name", "status", "size")
-SHELL_HOLDER = "shell"
-"""The holder of mounts that were made at the command line: mounting twice and unmounting once unmounts."""
 
 
 def _row(volume: Volume) -> dict[str, object]:

@@ -27,6 +27,7 @@ from rexray.registry import registry
 from rexray.sizes import parse_size
 from rexray.state import Record, Records
 from rexray.types import (
+    SHELL_HOLDER,
     Attachment,
     InstanceId,
     MountPoint,
@@ -219,6 +220,9 @@ class CSIVolumes(CSISnapshots, VolumeDriver):
             yield f"{record.name}: mounted for {_count(record.holders)}"
 
     def _refuse_if_used(self, record: Record) -> None:
+        """Only a holder of Docker's can have been lost; a shell lets go by itself, and until then means it."""
+        if SHELL_HOLDER in record.holders:
+            raise InUse(f"volume {record.name!r} is mounted by 'rexray volume mount': unmount it first")
         target = self._publisher.target(record.name)
         user = mounts.holders_elsewhere(target) if self._publisher.is_published(record.name) else None
         if user:
