@@ -26,14 +26,21 @@ def rexray_os_drivers():
         def viable(cls):
             return Viability(ok={viable}, reason={reason!r})
 
+        def locate(self, device, *, deadline): return device
         def mounts(self, *, source="", target=None): return ()
         def mounted(self, target): return False
         def mount(self, source, target, *, fs_type="", options=()): raise AssertionError
         def unmount(self, target): print("unmounted", target)
-        def bind(self, source, target, *, read_only=False): ...
+        def bind(self, source, target, *, options=()): ...
+        def remount(self, target, *, read_only): ...
         def probe(self, device): return ""
         def format(self, device, fs_type, *, overwrite=False): print("formatted", device.path, fs_type, overwrite)
         def grow(self, device, target): ...
+        def filesystem_stats(self, target): raise AssertionError
+        def device_size(self, device): return 0
+        def freeze(self, target): ...
+        def thaw(self, target): ...
+        def trim(self, target): return 0
 
     return [Acme]
 """

@@ -11,14 +11,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
+from rexray.errors import Unsupported
 from rexray.types import (
     Attachment,
     BlockDevice,
     Capacity,
     Device,
     Directory,
+    FilesystemStats,
+    Health,
     Instance,
     InstanceId,
     MountPoint,
@@ -30,6 +33,8 @@ from rexray.types import (
     VolumeId,
     VolumeSpec,
 )
+
+M = TypeVar("M")
 
 
 class Driver(ABC):
@@ -61,6 +66,10 @@ class StorageDriver(Driver):
     def volume(self, volume_id: VolumeId) -> Volume:
         """One volume with its attachments; raises ``NotFound``."""
 
+    def volumes_named(self, name: str) -> Iterator[Volume]:
+        """The volumes of exactly that name; a driver whose platform can look one up by its name does so here."""
+        return (volume for volume in self.volumes() if volume.name == name)
+
     @abstractmethod
     def create(self, spec: VolumeSpec) -> Volume:
         """The volume of that name, made if it is missing; ``AlreadyExists`` if it differs from the spec."""
@@ -70,8 +79,14 @@ class StorageDriver(Driver):
         """Delete the volume and its data; a missing one is success, an attached one ``InUse``."""
 
     @abstractmethod
-    def attach(self, volume_id: VolumeId, instance_id: InstanceId, *, force: bool = False) -> Attachment:
-        """Connect the volume to the instance; ``InUse`` names the holder, ``force`` takes it from there."""
+    def attach(
+        self, volume_id: VolumeId, instance_id: InstanceId, *, device: str = "", force: bool = False
+    ) -> Attachment:
+        """Connect the volume to the instance; ``InUse`` names the holder, ``force`` takes it from there.
+
+        ``device`` is what :meth:`NodeDriver.next_device` proposed. ``NotFound`` says whether it is the volume or the
+        instance that is unknown, ``OutOfCapacity`` that the instance can have no more volumes.
+        """
 
     @abstractmethod
     def detach(self, volume_id: VolumeId, instance_id: InstanceId | None = None, *, force: bool = False) -> None:
@@ -144,6 +159,26 @@ class Rollback(ABC):
         """Put the snapshot's data back; an attached volume is ``InUse``."""
 
 
+class VolumeHealth(ABC):
+    """The platform tells whether a volume is well."""
+
+    @abstractmethod
+    def health(self, volume_id: VolumeId) -> Health:
+        """How the volume is now; raises ``NotFound``."""
+
+
+class Topology(ABC):
+    """Volumes live in zones and attach to instances of the same zone only; ``create`` honours ``VolumeSpec.zone``."""
+
+    @abstractmethod
+    def zones(self) -> tuple[str, ...]:
+        """The zones in which volumes can be made."""
+
+
+class Encrypted(ABC):  # noqa: B024 a mark on create, which honours two more fields
+    """``create`` honours ``VolumeSpec.encrypted`` and ``encryption_key``."""
+
+
 class NodeDriver(Driver):
     """The same platform's side on this host; it holds no credentials."""
 
@@ -161,7 +196,10 @@ class NodeDriver(Driver):
 
     @abstractmethod
     def connect(self, attachment: Attachment, *, deadline: float) -> Device | Directory:
-        """Make the attachment usable here and say where it is; ``TimedOut`` after ``deadline`` seconds."""
+        """Make the attachment usable here and say where it is, or by what :meth:`OSDriver.locate` finds it.
+
+        ``TimedOut`` after ``deadline`` seconds. The device's identity is what the platform knows of the volume.
+        """
 
     @abstractmethod
     def disconnect(self, attachment: Attachment) -> None:
@@ -169,7 +207,17 @@ class NodeDriver(Driver):
 
 
 class OSDriver(Driver):
-    """This host's filesystems and mounts."""
+    """This host's devices, filesystems and mounts.
+
+    Every method has a deadline of its own, after which it raises ``TimedOut`` whatever the kernel does.
+    """
+
+    @abstractmethod
+    def locate(self, device: Device, *, deadline: float) -> Device:
+        """The device node of a connected device, once it is there: ``TimedOut`` after ``deadline`` seconds.
+
+        ``WrongDevice`` if what is there does not have the identity that was given.
+        """
 
     @abstractmethod
     def mounts(self, *, source: str = "", target: Path | None = None) -> tuple[MountPoint, ...]:
@@ -183,19 +231,32 @@ class OSDriver(Driver):
     def mount(
         self, source: Device | Directory, target: Path, *, fs_type: str = "", options: tuple[str, ...] = ()
     ) -> MountPoint:
-        """Mount the source at the target; mounted there already is success."""
+        """Mount the source at the target, which is made if it is missing; mounted there already is success.
+
+        ``options`` are mount(8)'s. ``InUse`` if something else is mounted at the target.
+        """
 
     @abstractmethod
     def unmount(self, target: Path) -> None:
-        """Unmount what is mounted at the target; nothing mounted there is success."""
+        """Unmount what is mounted at the target; nothing mounted there is success, ``InUse`` if it is busy."""
 
     @abstractmethod
-    def bind(self, source: Path, target: Path, *, read_only: bool = False) -> None:
-        """Make the source visible at the target as well."""
+    def bind(self, source: Path, target: Path, *, options: tuple[str, ...] = ()) -> None:
+        """Make the source, a directory or a device node, visible at the target as well, ``ro`` if the options say so.
+
+        The target is made if it is missing. Bound there already is success.
+        """
+
+    @abstractmethod
+    def remount(self, target: Path, *, read_only: bool) -> None:
+        """Make what is mounted at the target read-only or writable; so already is success."""
 
     @abstractmethod
     def probe(self, device: Device) -> str:
-        """What the device holds (``ext4``, ``crypto_LUKS``, …), empty only when it is proven blank."""
+        """What the device holds (``ext4``, ``crypto_LUKS``, …), empty only when it is proven blank.
+
+        A device that cannot be read, or that has data but nothing known, is an error.
+        """
 
     @abstractmethod
     def format(self, device: Device, fs_type: str, *, overwrite: bool = False) -> None:
@@ -204,6 +265,26 @@ class OSDriver(Driver):
     @abstractmethod
     def grow(self, device: Device, target: Path) -> None:
         """Grow the mounted filesystem to its device's size; as large already is success."""
+
+    @abstractmethod
+    def filesystem_stats(self, target: Path) -> FilesystemStats:
+        """How full the filesystem at the target is; ``NotFound`` without that path."""
+
+    @abstractmethod
+    def device_size(self, device: Device) -> int:
+        """The size of the device in bytes."""
+
+    @abstractmethod
+    def freeze(self, target: Path) -> None:
+        """Hold up all writes to the filesystem at the target, with its data on the device; frozen is success."""
+
+    @abstractmethod
+    def thaw(self, target: Path) -> None:
+        """Let writes go on; not frozen is success."""
+
+    @abstractmethod
+    def trim(self, target: Path) -> int:
+        """Tell the device which blocks the filesystem does not use; how many bytes those were."""
 
 
 class VolumeDriver(Driver):
@@ -248,3 +329,9 @@ class VolumeDriver(Driver):
     @abstractmethod
     def network_name(self, name: str, instance_id: InstanceId) -> str:
         """What correlates a local device with the volume on that instance; empty while not attached."""
+
+    def capability(self, mixin: type[M]) -> M:
+        """What offers an optional capability such as :class:`Snapshots`; ``Unsupported`` where nothing does."""
+        if isinstance(self, mixin):
+            return self
+        raise Unsupported(f"volume driver {self.name!r} cannot do that: it has no {mixin.__name__}")

@@ -11,6 +11,7 @@
     ├── NotReady              a step that has to come first was not taken
     ├── Busy                  another operation on the same thing is under way: try again
     │   └── StalePage         a page token is not, or is no longer, one of ours: list again
+    ├── WrongDevice           the device found is not the volume's; nothing was done to it
     ├── OutOfCapacity         the platform, pool or host has no room left
     ├── OutOfRange            a size beyond what the platform can make
     ├── Unauthorized          the platform refused the credentials
@@ -63,6 +64,10 @@ class Busy(RexrayError):
 
 class StalePage(Busy):
     """A page token that this listing did not hand out, or that is no longer good."""
+
+
+class WrongDevice(RexrayError):
+    """A block device is not the one that it should be; nothing was written to it."""
 
 
 class OutOfCapacity(RexrayError):

@@ -43,6 +43,8 @@ class Instance:
     name: str = ""
     region: str = ""
     zone: str = ""
+    max_volumes: int = 0
+    """How many volumes can be attached at once; 0 where the platform does not say."""
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -128,10 +130,25 @@ class BlockDevice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
-    """A connected block device, ready to be probed, formatted and mounted."""
+class DeviceIdentity:
+    """What proves that a block device is a certain volume's; every field that is set must hold."""
 
-    path: Path
+    serial: str = ""
+    """The serial number that the device reports (NVMe, virtio, SCSI page 0x80)."""
+    wwn: str = ""
+    """The World Wide Name as the kernel writes it (``naa.6…``, ``eui.…``, ``uuid.…``)."""
+    link: str = ""
+    """The name under ``/dev/disk/by-id``."""
+    backing_file: str = ""
+    """The file that a loop device shows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A connected block device: where it is, or (``path`` empty) what it is found by once it appears."""
+
+    path: Path = Path()
+    identity: DeviceIdentity = DeviceIdentity()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +173,8 @@ class MountRequest:
     fs_type: str = ""
     mount_options: tuple[str, ...] = ()
     overwrite_fs: bool = False
+    preempt: bool = False
+    """Take the volume from the instance that has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +185,9 @@ class MountPoint:
     source: str
     fs_type: str = ""
     read_only: bool = False
+    options: tuple[str, ...] = ()
+    propagation: str = ""
+    """``private``, ``shared``, ``slave``, ``shared,slave`` or ``unbindable``; empty where nobody asked the kernel."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +196,26 @@ class Capacity:
 
     available_bytes: int
     largest_volume_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """How a volume is, in a word for a person where something is wrong."""
+
+    abnormal: bool
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilesystemStats:
+    """How full a mounted filesystem is; the three inode counts are 0 where it has no fixed number of them."""
+
+    total_bytes: int
+    used_bytes: int
+    available_bytes: int
+    total_inodes: int = 0
+    used_inodes: int = 0
+    available_inodes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
