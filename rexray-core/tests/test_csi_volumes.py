@@ -31,6 +31,8 @@ class Vendor:
     root: Path
     stages: bool = True
     attaches: bool = True
+    gets: bool = False
+    busy: bool = False
     failing: set[str] = field(default_factory=set)
     log: list[str] = field(default_factory=list)
     volumes: dict[str, pb.Volume] = field(default_factory=dict)
@@ -55,6 +57,7 @@ class Vendor:
 
     def ControllerGetCapabilities(self, _: pb.ControllerGetCapabilitiesRequest) -> pb.ControllerGetCapabilitiesResponse:
         names = ["CREATE_DELETE_VOLUME", "LIST_VOLUMES", *(["PUBLISH_UNPUBLISH_VOLUME"] if self.attaches else [])]
+        names += ["GET_VOLUME", "LIST_VOLUMES_PUBLISHED_NODES"] if self.gets else []
         kinds = [_Controller(rpc=_Controller.RPC(type=name)) for name in names]
         return pb.ControllerGetCapabilitiesResponse(capabilities=kinds)
 
@@ -89,6 +92,14 @@ class Vendor:
         entries = [pb.ListVolumesResponse.Entry(volume=self.volumes[name]) for name in ids]
         return pb.ListVolumesResponse(entries=entries, next_token=token)
 
+    def ControllerGetVolume(self, request: pb.ControllerGetVolumeRequest) -> pb.ControllerGetVolumeResponse:
+        if request.volume_id not in self.volumes:
+            raise NotFound(request.volume_id)
+        status = pb.ControllerGetVolumeResponse.VolumeStatus(
+            published_node_ids=["node-7"] if request.volume_id in self.attached else []
+        )
+        return pb.ControllerGetVolumeResponse(volume=self.volumes[request.volume_id], status=status)
+
     def ControllerPublishVolume(self, request: pb.ControllerPublishVolumeRequest) -> pb.ControllerPublishVolumeResponse:
         assert request.node_id == "node-7"
         self.attached.add(request.volume_id)
@@ -97,6 +108,8 @@ class Vendor:
     def ControllerUnpublishVolume(
         self, request: pb.ControllerUnpublishVolumeRequest
     ) -> pb.ControllerUnpublishVolumeResponse:
+        if self.busy:
+            raise InUse("the volume is staged elsewhere")
         self.attached.discard(request.volume_id)
         return pb.ControllerUnpublishVolumeResponse()
 
@@ -113,7 +126,8 @@ class Vendor:
         assert bool(request.staging_target_path) == self.stages
         assert bool(request.publish_context) == self.attaches
         os.makedirs(request.target_path, exist_ok=True)
-        mounts.bind(self.root / request.volume_id, request.target_path)
+        options = ("ro",) if request.readonly else ()
+        mounts.bind(self.root / request.volume_id, request.target_path, options=options)
         return pb.NodePublishVolumeResponse()
 
     def NodeUnpublishVolume(self, request: pb.NodeUnpublishVolumeRequest) -> pb.NodeUnpublishVolumeResponse:
@@ -333,3 +347,60 @@ def test_a_volume_that_a_shell_has_mounted_is_not_deleted(make: Make) -> None:
     assert "DeleteVolume" not in vendor.log
     driver.unmount("data", "shell")
     driver.remove("data")
+
+
+def test_a_volume_that_could_not_be_deleted_is_mounted_as_before(make: Make) -> None:
+    driver, vendor = make()
+    driver.create("data", {})
+    target = driver.mount(MountRequest(name="data", holder="h1")).path
+    vendor.failing.add("DeleteVolume")
+    with pytest.raises(OutOfCapacity):
+        driver.remove("data")
+    assert mounts.is_mount_point(target)
+    vendor.failing.clear()
+    driver.unmount("data", "h1")
+    assert not mounts.is_mount_point(target)
+    assert not vendor.attached
+
+
+def test_what_an_orchestrator_attached_stays_attached_after_the_last_unmount(make: Make) -> None:
+    driver, vendor = make()
+    vendor.gets = True
+    driver.create("data", {})
+    vendor.attached.add("vol-0001")
+    driver.mount(MountRequest(name="data", holder="h1"))
+    driver.unmount("data", "h1")
+    assert vendor.attached == {"vol-0001"}
+    vendor.attached.clear()
+    driver.mount(MountRequest(name="data", holder="h1"))
+    driver.unmount("data", "h1")
+    assert not vendor.attached
+
+
+def test_unmount_succeeds_while_an_orchestrator_has_the_volume_staged(make: Make) -> None:
+    driver, vendor = make()
+    driver.create("data", {})
+    target = driver.mount(MountRequest(name="data", holder="h1")).path
+    vendor.busy = True
+    driver.unmount("data", "h1")
+    assert not mounts.is_mount_point(target)
+    assert driver.path("data") is None
+
+
+def test_a_read_only_mount_is_read_only_after_recovery_too(make: Make) -> None:
+    driver, vendor = make()
+    driver.create("data", {})
+    target = driver.mount(MountRequest(name="data", holder="h1", read_only=True)).path
+    mounts.unmount(target)
+    list(make(vendor)[0].recover())
+    assert mounts.is_read_only(target)
+    driver.unmount("data", "h1")
+
+
+def test_a_holder_that_wants_to_write_is_refused_a_read_only_mount(make: Make) -> None:
+    driver, _ = make()
+    driver.create("data", {})
+    driver.mount(MountRequest(name="data", holder="h1", read_only=True))
+    with pytest.raises(InUse, match="read-only for 1 holder"):
+        driver.mount(MountRequest(name="data", holder="h2"))
+    driver.unmount("data", "h1")

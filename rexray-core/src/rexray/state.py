@@ -15,6 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from rexray.errors import OutOfCapacity
+from rexray.types import MountRequest
+
 _SUFFIX = ".json"
 _CLOCK_TICK_NS = 50_000_000
 """Longer than the step of the clock that stamps directories: two writes within one step leave one stamp."""
@@ -31,7 +34,8 @@ class Record:
     """What is known of one volume.
 
     ``published`` is set before the first step of mounting and cleared after the last step of unmounting, so a
-    record with it and without holders is an interrupted operation.
+    record with it and without holders is an interrupted operation. ``read_only``, ``fs_type`` and ``mount_options``
+    are how it is mounted; ``attached_before`` says that somebody else attached it, who will detach it as well.
     """
 
     name: str
@@ -40,6 +44,30 @@ class Record:
     published: bool = False
     holders: tuple[str, ...] = ()
     boot: str = ""
+    read_only: bool = False
+    fs_type: str = ""
+    mount_options: tuple[str, ...] = ()
+    attached_before: bool = False
+
+    def prepared_for(self, request: MountRequest, *, attached_before: bool) -> Record:
+        """The record of a volume that is about to be mounted as the request wants it; it has no holders yet."""
+        return replace(
+            self.published_as(),
+            read_only=request.read_only,
+            fs_type=request.fs_type,
+            mount_options=request.mount_options,
+            attached_before=attached_before,
+        )
+
+    def request(self, holder: str) -> MountRequest:
+        """The wish to mount the volume as it was mounted."""
+        return MountRequest(
+            name=self.name,
+            holder=holder,
+            read_only=self.read_only,
+            fs_type=self.fs_type,
+            mount_options=self.mount_options,
+        )
 
     def published_as(self, *holders: str) -> Record:
         """The record of a volume that is mounted, or on its way, for those holders in this boot."""
@@ -47,7 +75,7 @@ class Record:
 
     def unpublished(self) -> Record:
         """The record of a volume that is mounted nowhere."""
-        return replace(self, published=False, holders=(), boot="")
+        return Record(name=self.name, volume_id=self.volume_id, context=self.context)
 
 
 class Records:
@@ -61,7 +89,8 @@ class Records:
         """The record of a volume, None without one; holders of an earlier boot are gone."""
         try:
             content = json.loads((self._directory / (name + _SUFFIX)).read_bytes())
-            record = Record(**{**content, "holders": tuple(content["holders"])})
+            sequences = {key: tuple(content[key]) for key in ("holders", "mount_options")}
+            record = Record(**{**content, **sequences})
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, KeyError):
@@ -69,7 +98,13 @@ class Records:
         return record if record.boot in ("", boot_id()) else replace(record, holders=())
 
     def save(self, record: Record, *, durable: bool = False) -> None:
-        """Write a record; a durable one also survives a power failure."""
+        """Write a record; a durable one also survives a power failure. A full disk is ``OutOfCapacity``."""
+        try:
+            self._write(record, durable)
+        except OSError as error:
+            raise OutOfCapacity(f"{self._directory}: cannot note volume {record.name!r}: {error.strerror}") from error
+
+    def _write(self, record: Record, durable: bool) -> None:
         target = self._directory / (record.name + _SUFFIX)
         temporary = self._directory / f"{record.name}{_SUFFIX}.tmp"
         try:
@@ -77,12 +112,11 @@ class Records:
         except FileNotFoundError:
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(descriptor, json.dumps({name: getattr(record, name) for name in Record.__slots__}).encode())
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(json.dumps({name: getattr(record, name) for name in Record.__slots__}).encode())
             if durable:
-                os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(temporary, target)
 
     def forget(self, name: str) -> None:

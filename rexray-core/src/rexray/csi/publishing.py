@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rexray import faults, mounts
 from rexray.csi import rpc
 from rexray.csi._pb import csi_pb2 as pb
-from rexray.errors import NotReady, RexrayError
+from rexray.errors import InUse, NotReady, RexrayError
 from rexray.state import Record
 from rexray.types import MountRequest
 
@@ -103,7 +103,7 @@ class Publisher:
         return answer.publish_context
 
     def detach(self, record: Record) -> None:
-        """Controller-unpublish from this node where the service has that."""
+        """Controller-unpublish from this node where the service has that; ``InUse`` while somebody mounts it."""
         if "PUBLISH_UNPUBLISH_VOLUME" in self.abilities.controller:
             self._call(
                 rpc.CONTROLLER_UNPUBLISH_VOLUME,
@@ -115,7 +115,7 @@ class Publisher:
         target = self.target(record.name)
         staging = self._staging(record)
         with contextlib.ExitStack() as undo:
-            undo.callback(_quietly, lambda: self.detach(record))
+            undo.callback(_quietly, lambda: self._let_go(record))
             context = self.attach(record, request)
             faults.point("csi-attached")
             capability = self.capability(request)
@@ -160,8 +160,14 @@ class Publisher:
             raise NotReady(f"{self.target(record.name)}: still mounted after it was unpublished")
         self._unstage(record)
         faults.point("csi-unstaged")
-        self.detach(record)
+        self._let_go(record)
         faults.point("csi-detached")
+
+    def _let_go(self, record: Record) -> None:
+        """Detach, unless an orchestrator attached the volume before us or mounts it now: then that is its part."""
+        if not record.attached_before:
+            with contextlib.suppress(InUse):
+                self.detach(record)
 
     def _node_unpublish(self, record: Record) -> None:
         self._call(

@@ -6,6 +6,7 @@ and id differ; every other volume is known by its id.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -38,6 +39,8 @@ from rexray.types import (
 
 if TYPE_CHECKING:
     from rexray.csi.client import Caller
+
+log = logging.getLogger(__name__)
 
 LOCK_SECONDS = 100.0
 """How long a request waits for another one on the same volume: less than Docker waits for an answer."""
@@ -90,10 +93,16 @@ class CSIVolumes(CSISnapshots, VolumeDriver):
         """Holders that no mount namespace bears out are forgotten: Docker loses an Unmount now and then."""
         with self._lock(check_name(name), "Remove"):
             record = self._record(name)
-            if record.published or self._publisher.is_published(name):
+            was_published = record.published or self._publisher.is_published(name)
+            if was_published:
                 self._refuse_if_used(record)
                 self._unpublish(record)
-            self._call(rpc.DELETE_VOLUME, pb.DeleteVolumeRequest(volume_id=record.volume_id))
+            try:
+                self._call(rpc.DELETE_VOLUME, pb.DeleteVolumeRequest(volume_id=record.volume_id))
+            except RexrayError:
+                if was_published:
+                    self._publish_again(record)
+                raise
             faults.point("csi-removed")
             self._records.forget(name)
         registry().tell("rexray_volume_removed", driver=self.name, name=name)
@@ -121,17 +130,13 @@ class CSIVolumes(CSISnapshots, VolumeDriver):
         with self._lock(name, "Mount"):
             record = self._record(name)
             target = self._publisher.target(name)
-            if not (record.holders and self._publisher.is_published(name)):
-                self._records.save(record.published_as(*record.holders))
-                faults.point("csi-mount-noted")
-                try:
-                    self._publisher.publish(record, request)
-                except RexrayError as error:
-                    self._after_failure(record, "mount", error)
-                    raise
+            if record.holders and self._publisher.is_published(name):
+                _refuse_other_access(record, request)
+            else:
+                record = self._publish(record, request)
             if request.holder not in record.holders:
                 faults.point("csi-mount-published")
-                self._records.save(record.published_as(*record.holders, request.holder))
+                self._hold(record, request.holder)
         registry().tell("rexray_volume_mounted", driver=self.name, name=name, holder=request.holder, path=target)
         return MountPoint(path=target, source=record.volume_id, read_only=request.read_only)
 
@@ -214,10 +219,46 @@ class CSIVolumes(CSISnapshots, VolumeDriver):
             self._unpublish(record)
             yield f"{record.name}: interrupted operation or reboot, unmounted"
         elif not self._publisher.is_published(record.name):
-            self._publisher.publish(record, MountRequest(name=record.name, holder=record.holders[0]))
+            self._publisher.publish(record, record.request(record.holders[0]))
             yield f"{record.name}: mounted again for {_count(record.holders)}"
         else:
             yield f"{record.name}: mounted for {_count(record.holders)}"
+
+    def _publish(self, record: Record, request: MountRequest) -> Record:
+        """Mount the volume, with a note of it on disk before the first step; the record as it is then."""
+        attached = (
+            record.attached_before
+            if record.published
+            else self._lookup.is_attached_here(record.volume_id, request.name)
+        )
+        prepared = record.prepared_for(request, attached_before=attached)
+        prepared = prepared.published_as(*record.holders)
+        self._records.save(prepared)
+        faults.point("csi-mount-noted")
+        try:
+            self._publisher.publish(prepared, request)
+        except RexrayError as error:
+            self._after_failure(prepared, "mount", error)
+            raise
+        return prepared
+
+    def _hold(self, record: Record, holder: str) -> None:
+        """Note one more holder; a mount of which nobody could be noted as the holder is undone."""
+        try:
+            self._records.save(record.published_as(*record.holders, holder))
+        except RexrayError:
+            if not record.holders:
+                self._unpublish(record)
+            raise
+
+    def _publish_again(self, record: Record) -> None:
+        """Put back the mount of a volume that could not be deleted."""
+        held = record.published_as(*(record.holders or (ADOPTED,)))
+        self._records.save(held)
+        try:
+            self._publisher.publish(held, held.request(held.holders[0]))
+        except RexrayError as error:
+            log.error("volume %r could not be mounted again: %s", record.name, error)
 
     def _refuse_if_used(self, record: Record) -> None:
         """Only a holder of Docker's can have been lost; a shell lets go by itself, and until then means it."""
@@ -263,6 +304,13 @@ class CSIVolumes(CSISnapshots, VolumeDriver):
 
     def _call(self, call: rpc.Call[rpc.Req, rpc.Rep], request: rpc.Req) -> rpc.Rep:
         return self._caller.call(call, request, timeout=CALL_SECONDS)
+
+
+def _refuse_other_access(record: Record, request: MountRequest) -> None:
+    """A holder that wants to write does not get a read-only mount, nor one that must not a writable one."""
+    if record.read_only != request.read_only:
+        how = "read-only" if record.read_only else "for writing"
+        raise InUse(f"volume {record.name!r} is mounted {how} for {_count(record.holders)}: unmount it first")
 
 
 def _count(holders: tuple[str, ...]) -> str:
