@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 POINTS = sorted(
     {
         point
-        for folder in ("rexray-core/src/rexray/csi", "rexray-driver-csi-vfs/src")
-        for path in (ROOT / folder).rglob("*.py")
+        for pattern in ("core/src/rexray/csi/*.py", "core/src/rexray/holding.py", "driver-csi-vfs/src/**/*.py")
+        for path in ROOT.glob(f"rexray-{pattern}")
         for point in re.findall(r'faults\.point\("([\w-]+)"\)', path.read_text())
     }
 )

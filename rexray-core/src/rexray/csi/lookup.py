@@ -45,12 +45,6 @@ class Lookup:
                 return found
         raise NotFound(f"volume {name!r} does not exist")
 
-    def is_attached_here(self, volume_id: str, name: str) -> bool:
-        """Whether the volume is attached to this node, where the service tells that in one call."""
-        if "GET_VOLUME" not in self._publisher.abilities.controller:
-            return False
-        return self._publisher.abilities.node_id in self.find(volume_id, name).nodes
-
     def pages(self) -> Iterator[Found]:
         """Every volume, a page a call."""
         from rexray.csi.client import pages  # brings grpc, which listing drivers does not need

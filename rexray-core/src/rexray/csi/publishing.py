@@ -75,6 +75,13 @@ class Publisher:
             return []
         return [name for name in names if self.is_published(name)]
 
+    def is_attached_here(self, record: Record) -> bool:
+        """Whether the volume is attached to this node, where the service tells that in one call."""
+        if "GET_VOLUME" not in self.abilities.controller:
+            return False
+        found = self._call(rpc.CONTROLLER_GET_VOLUME, pb.ControllerGetVolumeRequest(volume_id=record.volume_id))
+        return self.abilities.node_id in found.status.published_node_ids
+
     def capability(self, request: MountRequest | None = None) -> pb.VolumeCapability:
         """The volume capability for a mount of this host, shared by its holders where the service allows that."""
         shared = "SINGLE_NODE_MULTI_WRITER" in self.abilities.controller | self.abilities.node
