@@ -119,6 +119,28 @@ def test_a_huge_body_is_refused_without_being_kept(daemon: Daemon, size: int) ->
     probe(daemon)
 
 
+def test_a_client_that_asks_on_and_never_reads_costs_no_memory(daemon: Daemon) -> None:
+    probe(daemon)
+    before = daemon.facts()["memory"]
+    request = b"POST /%s HTTP/1.1\r\n\r\n" % (b"x" * 8000)
+    with daemon.connect() as connection:
+        connection.settimeout(5)
+        with pytest.raises(TimeoutError):
+            connection.sendall(request * 8000)
+        assert daemon.facts()["memory"] < before + 8 * 2**20
+        probe(daemon)
+
+
+def test_a_flood_of_empty_lines_holds_nobody_up(daemon: Daemon) -> None:
+    probe(daemon)
+    with daemon.connect() as connection:
+        connection.sendall(b"\r\n" * (4 << 20))
+        started = time.monotonic()
+        assert daemon.docker("Plugin.Activate") == {"Implements": ["VolumeDriver"]}
+        assert time.monotonic() - started < 1
+        assert connection.recv(4096).startswith(b"HTTP/1.1 400")
+
+
 def listing(folder: Path) -> dict[str, str]:
     """Every path below a folder and a digest of what it holds."""
     found = {}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
 from rexray import errors
+from rexray.types import Volume, VolumeId
 from rexray_server.docker import wire
 from rexray_server.settings import ServerSettings
 
@@ -119,3 +122,29 @@ def test_names_of_any_script_come_back_as_they_went(running: Running) -> None:
     name = "données-数据-данные"
     assert call(running, "/VolumeDriver.Create", Name=name)[0] == 200
     assert call(running, "/VolumeDriver.List") == (200, {"Volumes": [{"Name": name}]})
+
+
+def test_an_answer_that_cannot_be_encoded_is_an_internal_error(
+    running: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    running.volumes.known["odd"] = Volume(id=VolumeId("odd"), name="no-unicode-\udcff")
+    assert call(running, "/VolumeDriver.List") == (500, {"Err": "internal error: see the log of rexray"})
+    assert any(record.levelno == logging.ERROR and record.exc_info for record in caplog.records)
+    assert call(running, "/Plugin.Activate")[0] == 200
+
+
+def test_an_error_whose_message_is_no_unicode_is_answered_with_what_can_be_said() -> None:
+    assert json.loads(wire.fault("no volume 'données-\udcff'")) == {"Err": "no volume 'données-\\udcff'"}
+
+
+def test_activate_and_capabilities_answer_while_every_thread_waits_for_a_backend(running: Running) -> None:
+    with ExitStack() as stack:
+        stack.enter_context(running.volumes._lock)  # a backend that hangs
+        for _ in range(40):
+            connection = stack.enter_context(running.connect())
+            connection.sendall(b'POST /VolumeDriver.Create HTTP/1.1\r\nContent-Length: 12\r\n\r\n{"Name":"v"}')
+        for _ in range(10):
+            assert call(running, "/Plugin.Activate") == (200, {"Implements": ["VolumeDriver"]})
+            assert call(running, "/VolumeDriver.Capabilities") == (200, {"Capabilities": {"Scope": "local"}})
+        assert running.post("/Plugin.Activate", b"")[0] == 200
+        assert running.post("/Plugin.Activate", b"[]")[0] == 400

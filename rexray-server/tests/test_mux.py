@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gc
 import os
 import socket
@@ -10,6 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -20,7 +23,7 @@ import pytest
 
 from rexray.csi import rpc
 from rexray.csi._pb import csi_pb2 as pb
-from rexray_server.mux import PREFACE
+from rexray_server.mux import PREFACE, Multiplexer
 
 if TYPE_CHECKING:
     from server_parts import Running
@@ -197,3 +200,82 @@ def test_sixteen_clients_of_each_protocol_at_once_get_their_own_answers(running:
             task.result()
     assert len(running.plugin.controller.created) == 320
     assert len(running.volumes.known) == 320
+
+
+def relayed(folder: Path, said: bytes, *, ends: bool, drain: float) -> tuple[int, float]:
+    """What a client that begins to read late gets through a relay that is stopped at once, and how long that takes.
+
+    The inner server reads nothing, says its piece, and then ends the connection or leaves it open.
+    """
+    inner, outer = (socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) for _ in range(2))
+    accepted = threading.Event()
+    inner.bind(str(folder / "inner.sock"))
+    inner.listen()
+    outer.bind(str(folder / "outer.sock"))
+
+    def serve() -> socket.socket:
+        connection, _ = inner.accept()
+        accepted.set()
+        connection.settimeout(10)
+        connection.sendall(said)
+        if ends:
+            connection.close()
+        return connection
+
+    def read_late(client: socket.socket) -> int:
+        time.sleep(0.3)
+        received = 0
+        with contextlib.suppress(ConnectionResetError):
+            while chunk := client.recv(65536):
+                received += len(chunk)
+        return received
+
+    async def stop(client: socket.socket) -> tuple[int, float]:
+        mux = Multiplexer(application=None, grpc_path=str(folder / "inner.sock"), executor=pool)
+        await mux.start(outer)
+        serving = pool.submit(serve)
+        client.connect(str(folder / "outer.sock"))
+        client.sendall(PREFACE)
+        assert await asyncio.to_thread(accepted.wait, 5)
+        await asyncio.sleep(0.1)
+        started = time.monotonic()
+        mux.stop_accepting()
+        reading = pool.submit(read_late, client)
+        await mux.drain(drain)
+        took = time.monotonic() - started
+        received = await asyncio.wrap_future(reading)
+        (await asyncio.wrap_future(serving)).close()
+        return received, took
+
+    with ThreadPoolExecutor(2) as pool, inner, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.settimeout(10)
+        return asyncio.run(stop(client))
+
+
+def room_of_a_socket() -> int:
+    """How many bytes a socket takes before its peer reads."""
+    near, far = socket.socketpair()
+    with near, far:
+        near.setblocking(False)
+        return near.send(b"x" * (8 << 20))
+
+
+@pytest.mark.parametrize("beyond", [30_000, 8 << 20], ids=["a-rest-in-our-buffer", "megabytes"])
+def test_a_stop_waits_until_what_the_grpc_server_said_has_passed(short_dir: Path, beyond: int) -> None:
+    said = b"x" * (room_of_a_socket() + beyond)
+    received, took = relayed(short_dir, said, ends=True, drain=10)
+    assert received == len(said)
+    assert took < 5
+
+
+def test_a_stop_waits_for_the_grpc_server_to_end_a_connection_but_not_for_ever(short_dir: Path) -> None:
+    said = b"x" * 100
+    received, took = relayed(short_dir, said, ends=False, drain=0.6)
+    assert received == len(said)
+    assert 0.6 <= took < 3
+
+
+def test_a_stop_does_not_wait_for_a_relay_that_the_grpc_server_has_ended(short_dir: Path) -> None:
+    received, took = relayed(short_dir, b"", ends=True, drain=10)
+    assert received == 0
+    assert took < 0.5

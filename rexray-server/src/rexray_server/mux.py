@@ -12,8 +12,9 @@ import logging
 import socket
 from concurrent.futures import Executor
 
-from rexray_server.http1 import HTTPConnection, WSGIApplication
+from rexray_server.http1 import DEFAULT_LIMITS, HTTPConnection, Limits
 from rexray_server.splice import Relay
+from rexray_server.wsgi import Application, NotServed
 
 log = logging.getLogger(__name__)
 
@@ -25,10 +26,19 @@ FIRST_BYTES_SECONDS = 60.0
 class Multiplexer:
     """Accepts connections on a listener and gives each its protocol."""
 
-    def __init__(self, *, application: WSGIApplication | None, grpc_path: str, executor: Executor) -> None:
-        self.application = application
+    def __init__(
+        self,
+        *,
+        application: Application | None,
+        grpc_path: str,
+        executor: Executor,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        switched_off = NotServed("Docker's protocol is switched off here (csi.nodocker)")
+        self.application = switched_off if application is None else application
         self.grpc_path = grpc_path
         self.executor = executor
+        self.limits = limits
         self.connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
 
@@ -50,7 +60,7 @@ class Multiplexer:
             connection.finish()
 
     async def drain(self, seconds: float) -> None:
-        """Let requests under way finish for so long, then close what is left."""
+        """Let requests under way finish and their answers pass for so long, then close what is left."""
         deadline = asyncio.get_running_loop().time() + seconds
         while any(connection.busy for connection in self.connections):
             if asyncio.get_running_loop().time() > deadline:
@@ -92,7 +102,8 @@ class Connection(asyncio.Protocol):
         if self._buffer.startswith(PREFACE):
             self._chosen = Relay(self._transport, self._mux.grpc_path)
         else:
-            self._chosen = HTTPConnection(self._transport, self._mux.application, self._mux.executor)
+            mux = self._mux
+            self._chosen = HTTPConnection(self._transport, mux.application, mux.executor, mux.limits)
         buffered, self._buffer = self._buffer, b""
         self._chosen.data_received(buffered)
 
@@ -114,21 +125,21 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The peer reads slower than it is written to."""
-        if isinstance(self._chosen, Relay):
+        if self._chosen is not None:
             self._chosen.pause_writing()
 
     def resume_writing(self) -> None:
         """The peer has caught up."""
-        if isinstance(self._chosen, Relay):
+        if self._chosen is not None:
             self._chosen.resume_writing()
 
     @property
     def busy(self) -> bool:
-        """Whether a request is under way."""
+        """Whether a request is under way or a part of an answer still to be sent."""
         return self._chosen is not None and self._chosen.busy
 
     def finish(self) -> None:
-        """Close as soon as no request is under way."""
+        """Close as soon as no request is under way and every answer is sent."""
         if self._chosen is None:
             self._transport.close()
         else:

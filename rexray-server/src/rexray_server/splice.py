@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
@@ -14,6 +15,7 @@ class Relay:
     def __init__(self, transport: asyncio.Transport, path: str) -> None:
         self._outer = transport
         self._inner: asyncio.Transport | None = None
+        self._inner_has_ended = False
         self._waiting: list[bytes] = []
         self._eof = False
         transport.pause_reading()
@@ -22,7 +24,7 @@ class Relay:
     async def _connect(self, path: str) -> None:
         loop = asyncio.get_running_loop()
         try:
-            inner, _ = await loop.create_unix_connection(lambda: _Inner(self._outer), path)
+            inner, _ = await loop.create_unix_connection(lambda: _Inner(self._outer, self._end), path)
         except OSError as error:
             log.error("the gRPC server does not answer", extra={"fields": {"error": str(error)}})
             self._outer.abort()
@@ -31,11 +33,16 @@ class Relay:
             inner.abort()
             return
         self._inner = inner
+        self._outer.resume_reading()
         inner.writelines(self._waiting)
         self._waiting.clear()
         if self._eof:
             inner.write_eof()
-        self._outer.resume_reading()
+
+    def _end(self) -> None:
+        """The inner side has said all it will say: what it said is still passed on."""
+        self._inner_has_ended = True
+        self._outer.close()
 
     def data_received(self, data: bytes) -> None:
         """Pass bytes on to the gRPC server."""
@@ -68,22 +75,22 @@ class Relay:
 
     @property
     def busy(self) -> bool:
-        """The gRPC server drains its own calls and then closes; nothing is known of them here."""
-        return False
+        """Whether the gRPC server may say more, or what it said is still to be sent.
+
+        It drains its own calls and then closes; nothing is known of them here.
+        """
+        return not self._inner_has_ended or self._outer.get_write_buffer_size() > 0
 
     def finish(self) -> None:
         """Leave it to the gRPC server, which says goodbye to its clients in their own protocol."""
 
 
 class _Inner(asyncio.Protocol):
-    """The side towards the gRPC server."""
+    """The side towards the gRPC server; ``end`` is called when that is done with the connection."""
 
-    def __init__(self, outer: asyncio.Transport) -> None:
+    def __init__(self, outer: asyncio.Transport, end: Callable[[], None]) -> None:
         self._outer = outer
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._end = end
 
     def data_received(self, data: bytes) -> None:
         self._outer.write(data)
@@ -91,8 +98,8 @@ class _Inner(asyncio.Protocol):
     def eof_received(self) -> bool:
         return False  # gRPC never closes half a connection: its server is done with this one
 
-    def connection_lost(self, error: Exception | None) -> None:
-        self._outer.abort() if error else self._outer.close()
+    def connection_lost(self, _: Exception | None) -> None:
+        self._end()
 
     def pause_writing(self) -> None:
         if not self._outer.is_closing():

@@ -19,6 +19,10 @@ log = logging.getLogger(__name__)
 ANONYMOUS = "docker"
 """The holder of a mount whose caller gives no ID, as Docker before 1.12 does."""
 
+_INSTANT = frozenset({"/Plugin.Activate", "/VolumeDriver.Capabilities"})
+_INSTANT_BODY = 4096
+"""A longer body is parsed in a thread: it would hold every other connection up."""
+
 Method = Callable[[wire.Call], Mapping[str, object]]
 
 
@@ -43,21 +47,25 @@ class DockerApplication:
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
         request = Request(environ, populate_request=False)
-        status, answer = self._answer(request)
-        response = Response(wire.encode(answer), status, content_type=wire.CONTENT_TYPE)
+        status, body = self._answer(request)
+        response = Response(body, status, content_type=wire.CONTENT_TYPE)
         return response(environ, start_response)
 
-    def _answer(self, request: Request) -> tuple[int, Mapping[str, object]]:
+    def is_instant(self, environ: Mapping[str, Any]) -> bool:
+        """Whether the call needs no driver: dockerd hears from us even when every thread waits for a backend."""
+        return environ["PATH_INFO"] in _INSTANT and int(environ["CONTENT_LENGTH"]) <= _INSTANT_BODY
+
+    def _answer(self, request: Request) -> tuple[int, bytes]:
         try:
-            return 200, self._dispatch(request)
+            return 200, wire.encode(self._dispatch(request))
         except HTTPException as error:
-            return error.code or 500, {"Err": str(error.description)}
+            return error.code or 500, wire.fault(str(error.description))
         except RexrayError as error:
             log.info("call failed", extra={"fields": {"call": request.path, "error": str(error)}})
-            return wire.status_of(error), {"Err": str(error)}
+            return wire.status_of(error), wire.fault(str(error))
         except Exception:
             log.exception("call failed", extra={"fields": {"call": request.path}})
-            return 500, {"Err": "internal error: see the log of rexray"}
+            return 500, wire.fault("internal error: see the log of rexray")
 
     def _dispatch(self, request: Request) -> Mapping[str, object]:
         method = self._methods.get(request.path)

@@ -111,3 +111,8 @@ def describe(volume: Volume, *, detailed: bool = False) -> dict[str, object]:
 def encode(answer: Mapping[str, object]) -> bytes:
     """An answer's body."""
     return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def fault(message: str) -> bytes:
+    """The body of an answer that is an error; what is no Unicode in the message is spelt out."""
+    return encode({"Err": message.encode(errors="backslashreplace").decode()})
