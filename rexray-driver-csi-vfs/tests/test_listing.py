@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rexray.csi.paging import page
 from rexray.errors import InvalidRequest, StalePage
-from rexray_driver_csi_vfs.paging import page
 from vfs_parts import Vfs
 
 

@@ -6,7 +6,7 @@ import asyncio
 import http.client
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rexray.csi._pb import csi_pb2 as pb
-from rexray.csi.plugin import CSIPlugin
+from rexray.csi.plugin import SERVICES, CSIPlugin
 from rexray.drivers import VolumeDriver
 from rexray.errors import InUse, InvalidRequest, NotFound
 from rexray.names import check_name
@@ -138,7 +138,7 @@ class SmallPlugin(CSIPlugin):
         self.controller = SmallController()
         self.controller.gate.set()
 
-    def services(self) -> Mapping[str, object]:
+    def services(self, wanted: Collection[str] = SERVICES) -> Mapping[str, object]:
         return {"Identity": SmallIdentity(), "Controller": self.controller, "Node": SmallNode()}
 
 

@@ -9,9 +9,9 @@ Every method may raise any :class:`~rexray.errors.RexrayError`; a docstring name
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
 
 from rexray.errors import Unsupported
 from rexray.types import (
@@ -27,12 +27,16 @@ from rexray.types import (
     MountPoint,
     MountRequest,
     Snapshot,
+    SnapshotGroup,
     SnapshotId,
     Viability,
     Volume,
     VolumeId,
     VolumeSpec,
 )
+
+if TYPE_CHECKING:
+    from rexray.settings import Sources
 
 M = TypeVar("M")
 
@@ -49,6 +53,11 @@ class Driver(ABC):
     def viable(cls) -> Viability:
         """Whether the driver can work on this host: a quick look that calls no platform."""
         return Viability(ok=True)
+
+    @classmethod
+    def make(cls, sources: Sources) -> Self:
+        """The driver as the sources configure it; ``SettingsError`` if they are wrong."""
+        return cls(*([sources.load(cls.settings)] if cls.settings is not None else []))
 
 
 class StorageDriver(Driver):
@@ -80,12 +89,19 @@ class StorageDriver(Driver):
 
     @abstractmethod
     def attach(
-        self, volume_id: VolumeId, instance_id: InstanceId, *, device: str = "", force: bool = False
+        self,
+        volume_id: VolumeId,
+        instance_id: InstanceId,
+        *,
+        device: str = "",
+        read_only: bool = False,
+        force: bool = False,
     ) -> Attachment:
         """Connect the volume to the instance; ``InUse`` names the holder, ``force`` takes it from there.
 
-        ``device`` is what :meth:`NodeDriver.next_device` proposed. ``NotFound`` says whether it is the volume or the
-        instance that is unknown, ``OutOfCapacity`` that the instance can have no more volumes.
+        ``device`` is what :meth:`NodeDriver.next_device` proposed. ``read_only`` is only asked of a driver that is
+        :class:`ReadOnlyAttach`; attached to the instance otherwise is ``AlreadyExists``. ``NotFound`` says whether
+        it is the volume or the instance that is unknown, ``OutOfCapacity`` that the instance can have no more volumes.
         """
 
     @abstractmethod
@@ -113,6 +129,22 @@ class Snapshots(ABC):
     @abstractmethod
     def remove_snapshot(self, snapshot_id: SnapshotId) -> None:
         """Delete the snapshot; a missing one is success."""
+
+
+class GroupSnapshots(ABC):
+    """The storage platform takes snapshots of several volumes at one moment, all of them or none."""
+
+    @abstractmethod
+    def create_snapshot_group(self, name: str, volume_ids: Collection[VolumeId]) -> SnapshotGroup:
+        """The group of that name, taken if it is missing; ``AlreadyExists`` if it is of other volumes."""
+
+    @abstractmethod
+    def snapshot_group(self, group_id: SnapshotId) -> SnapshotGroup:
+        """One group with its snapshots; raises ``NotFound``."""
+
+    @abstractmethod
+    def remove_snapshot_group(self, group_id: SnapshotId) -> None:
+        """Delete a group with its snapshots; a missing one is success."""
 
 
 class SnapshotCopy(ABC):
@@ -159,12 +191,20 @@ class Rollback(ABC):
         """Put the snapshot's data back; an attached volume is ``InUse``."""
 
 
+class ReadOnlyAttach(ABC):  # noqa: B024 a mark on attach, which honours one more argument
+    """A volume can be attached so that the instance cannot write to it."""
+
+
 class VolumeHealth(ABC):
     """The platform tells whether a volume is well."""
 
     @abstractmethod
     def health(self, volume_id: VolumeId) -> Health:
         """How the volume is now; raises ``NotFound``."""
+
+    def healths(self, volume_ids: Collection[VolumeId]) -> Mapping[VolumeId, Health]:
+        """How several volumes are; a driver whose platform tells that in one call does so here."""
+        return {volume_id: self.health(volume_id) for volume_id in volume_ids}
 
 
 class Topology(ABC):
@@ -295,7 +335,7 @@ class VolumeDriver(Driver):
         """The volume of that name, made if it is missing; an unknown option is ``InvalidRequest``."""
 
     @abstractmethod
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, *, force: bool = False) -> None:
         """Delete the volume and its data; a missing one is ``NotFound``, a mounted one ``InUse``."""
 
     @abstractmethod
@@ -315,20 +355,40 @@ class VolumeDriver(Driver):
         """Let the holder's mount go; the last one unmounts and detaches. An unknown holder is success."""
 
     @abstractmethod
+    def unmount_all(self) -> Iterator[str]:
+        """Unmount every volume of this host, whoever holds it; the name of each as it is done."""
+
+    @abstractmethod
     def path(self, name: str) -> Path | None:
         """Where the volume is mounted, None while it is not. Raises ``NotFound``."""
 
     @abstractmethod
-    def attach(self, name: str, instance_id: InstanceId) -> Attachment:
-        """Attach without mounting."""
+    def attach(self, name: str, instance_id: InstanceId, *, force: bool = False) -> Attachment:
+        """Attach without mounting; ``force`` takes the volume from the instance that has it."""
 
     @abstractmethod
-    def detach(self, name: str, instance_id: InstanceId) -> None:
+    def detach(self, name: str, instance_id: InstanceId, *, force: bool = False) -> None:
         """Detach; a mounted volume is ``InUse``."""
 
     @abstractmethod
     def network_name(self, name: str, instance_id: InstanceId) -> str:
         """What correlates a local device with the volume on that instance; empty while not attached."""
+
+    @abstractmethod
+    def instance_id(self) -> InstanceId:
+        """This host as the platform knows it."""
+
+    @abstractmethod
+    def devices(self) -> tuple[BlockDevice, ...]:
+        """The volumes that are attached to this host, with their devices."""
+
+    @abstractmethod
+    def volume_id(self, name: str) -> VolumeId:
+        """The id of a volume that is given by its exact name or id; raises ``NotFound``."""
+
+    @abstractmethod
+    def recover(self) -> Iterator[str]:
+        """Finish what a crash or a reboot interrupted, and say what was done, a line each."""
 
     def capability(self, mixin: type[M]) -> M:
         """What offers an optional capability such as :class:`Snapshots`; ``Unsupported`` where nothing does."""

@@ -66,11 +66,11 @@ class Holding:
         return self._locks.hold(name, owner=f"{operation} of {name!r}", timeout=LOCK_SECONDS)
 
     def mount(self, request: MountRequest, find: Callable[[], Record]) -> Path:
-        """Mount for the holder; ``find`` makes the record of a volume that has none, or raises ``NotFound``."""
+        """Mount for the holder; ``find`` gives the volume's record, or makes one, or raises ``NotFound``."""
         name = check_name(request.name)
         check_name(request.holder, "holder id")
         with self.lock(name, "Mount"):
-            record = self._records.load(name) or find()
+            record = find()
             if record.holders and self._publisher.is_published(name):
                 _refuse_other_access(record, request)
             else:
@@ -103,6 +103,12 @@ class Holding:
         if record is not None and record.published and self._publisher.is_published(name):
             return self._publisher.target(name)
         return None
+
+    def unmount_all(self) -> Iterator[str]:
+        """Unmount every volume, whoever holds it; the name of each as it is done."""
+        for name in self.held():
+            self.unmount(name, None)
+            yield name
 
     def held(self) -> list[str]:
         """The names of the volumes that are mounted, or whose mounting or unmounting was interrupted."""
@@ -216,7 +222,12 @@ class Holding:
 
 
 def _refuse_other_access(record: Record, request: MountRequest) -> None:
-    """A holder that wants to write does not get a read-only mount, nor one that must not a writable one."""
+    """A holder that wants to write does not get a read-only mount, nor one that must not a writable one.
+
+    Nobody's filesystem is overwritten while somebody holds it.
+    """
+    if request.overwrite_fs:
+        raise InUse(f"volume {record.name!r} is mounted for {count(record.holders)}: its filesystem is not overwritten")
     if record.read_only != request.read_only:
         how = "read-only" if record.read_only else "for writing"
         raise InUse(f"volume {record.name!r} is mounted {how} for {count(record.holders)}: unmount it first")

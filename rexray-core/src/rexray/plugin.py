@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rexray.errors import NotInstalled
 from rexray.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -14,9 +13,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def rexray_volume_drivers() -> Sequence[type[VolumeDriver]]:
-    """The volume driver ``csi``."""
-    try:
-        from rexray.csi.volumes import CSIVolumes
-    except ModuleNotFoundError as error:
-        raise NotInstalled("volume driver 'csi' needs grpcio and protobuf: pip install 'rexray-core[csi]'") from error
-    return [CSIVolumes]
+    """The default volume driver, which is called ``docker``."""
+    from rexray.volumes.driver import DefaultVolumes
+
+    return [DefaultVolumes]

@@ -113,7 +113,21 @@ class Snapshot:
     status: str = ""
     description: str = ""
     ready: bool = True
+    zone: str = ""
+    group: str = ""
+    """The id of the group snapshot that it belongs to."""
     fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotGroup:
+    """Snapshots of several volumes, taken at one moment."""
+
+    id: SnapshotId
+    name: str
+    snapshots: tuple[Snapshot, ...]
+    created: datetime | None = None
+    ready: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

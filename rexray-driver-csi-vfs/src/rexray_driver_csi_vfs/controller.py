@@ -10,6 +10,7 @@ from pathlib import Path
 import grpc
 
 from rexray.csi._pb import csi_pb2 as pb
+from rexray.csi.paging import page
 from rexray.errors import AlreadyExists, InUse, InvalidRequest, NotFound, OutOfCapacity
 from rexray_driver_csi_vfs import requests
 from rexray_driver_csi_vfs.attaching import AttachCalls
@@ -19,7 +20,6 @@ from rexray_driver_csi_vfs.health import HealthCalls
 from rexray_driver_csi_vfs.host import Host
 from rexray_driver_csi_vfs.model import VolumeMeta
 from rexray_driver_csi_vfs.ownership import apply_parameters
-from rexray_driver_csi_vfs.paging import page
 from rexray_driver_csi_vfs.snapshots import SnapshotCalls
 
 Context = grpc.ServicerContext

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import ClassVar
 
-from rexray.csi.plugin import CSIPlugin
+from rexray.csi.plugin import SERVICES, CSIPlugin
 from rexray.types import Viability
 from rexray_driver_csi_vfs.settings import VFSSettings
 
@@ -75,8 +75,8 @@ class VFSPlugin(CSIPlugin):
         self._host.prepare()
         GroupController(self._host).drop_interrupted()
 
-    def services(self) -> Mapping[str, object]:
-        """All services of CSI but snapshot metadata, which is for block volumes."""
+    def services(self, wanted: Collection[str] = SERVICES) -> Mapping[str, object]:
+        """All services of CSI but snapshot metadata, which is for block volumes; none of them costs anything."""
         from rexray_driver_csi_vfs.controller import Controller
         from rexray_driver_csi_vfs.groups import GroupController
         from rexray_driver_csi_vfs.identity import Identity

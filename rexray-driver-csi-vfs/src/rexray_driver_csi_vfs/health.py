@@ -9,10 +9,10 @@ import grpc
 
 from rexray import mounts
 from rexray.csi._pb import csi_pb2 as pb
+from rexray.csi.paging import page
 from rexray.errors import NotFound
 from rexray_driver_csi_vfs import requests
 from rexray_driver_csi_vfs.host import Host, HostCalls
-from rexray_driver_csi_vfs.paging import page
 
 FULL_SHARE = 0.98
 """The share of its blocks from which on a filesystem counts as nearly full."""

@@ -13,12 +13,12 @@ import grpc
 
 from rexray import faults, mounts
 from rexray.csi._pb import csi_pb2 as pb
+from rexray.csi.mountgroup import give_to_group
 from rexray.errors import AlreadyExists, InUse, NotFound, NotReady
 from rexray_driver_csi_vfs import binding, health, requests
 from rexray_driver_csi_vfs.driver import NODE_CAPABILITIES
 from rexray_driver_csi_vfs.host import HostCalls
 from rexray_driver_csi_vfs.model import NodeMeta
-from rexray_driver_csi_vfs.ownership import give_to_group
 
 Context = grpc.ServicerContext
 T = TypeVar("T")

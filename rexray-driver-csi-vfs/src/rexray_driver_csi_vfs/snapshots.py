@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping
 import grpc
 
 from rexray.csi._pb import csi_pb2 as pb
+from rexray.csi.paging import page
 from rexray.errors import AlreadyExists, InvalidRequest, NotFound
 from rexray_driver_csi_vfs import requests
 from rexray_driver_csi_vfs.copying import copy_tree
 from rexray_driver_csi_vfs.host import Host, HostCalls
 from rexray_driver_csi_vfs.model import SnapshotMeta
-from rexray_driver_csi_vfs.paging import page
 
 Context = grpc.ServicerContext
 

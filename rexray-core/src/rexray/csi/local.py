@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
 import grpc
@@ -17,19 +17,19 @@ Handler = Callable[[Any, Any], Any]
 """``handler(request, context) -> response``, the signature of a gRPC servicer's method."""
 
 
-def handlers_of(plugin: CSIPlugin) -> Mapping[str, Handler]:
-    """The plug-in's method for each call that it serves, by the call's path.
+def handlers_of(plugin: CSIPlugin, wanted: Collection[str] = SERVICES) -> Mapping[str, Handler]:
+    """The plug-in's method for each call of the wanted services that it serves, by the call's path.
 
     ``BrokenPlugin`` for a service that CSI does not have.
     """
-    services = plugin.services()
+    services = plugin.services(wanted)
     unknown = sorted(set(services) - set(SERVICES))
     if unknown:
         raise BrokenPlugin(f"CSI plug-in {plugin.name!r} has unknown services: {', '.join(unknown)}")
     return {
         call.path: getattr(services[call.service], call.name)
         for call in CALLS
-        if hasattr(services.get(call.service), call.name)
+        if call.service in wanted and hasattr(services.get(call.service), call.name)
     }
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import ClassVar
 
-from rexray.drivers import Driver
+from rexray.drivers import Driver, VolumeDriver
 
 SERVICES = ("Identity", "Controller", "GroupController", "Node", "SnapshotMetadata")
 """The services of CSI v1, by the names that the specification gives them."""
@@ -22,9 +22,18 @@ class CSIPlugin(Driver):
     capabilities: ClassVar[tuple[str, ...]] = ()
     """The capabilities that its services report, by their names in ``csi.proto``; ``driver ls`` prints them."""
 
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """The capabilities of this instance, where they depend on how it is configured."""
+        return self.capabilities
+
+    def volume_driver(self) -> VolumeDriver | None:
+        """What serves Docker beside this plug-in; None, and the volume driver ``csi`` does, through its services."""
+        return None
+
     @abstractmethod
-    def services(self) -> Mapping[str, object]:
-        """An object for each of :data:`SERVICES` that the plug-in has.
+    def services(self, wanted: Collection[str] = SERVICES) -> Mapping[str, object]:
+        """An object for each of :data:`SERVICES` that the plug-in has and that is wanted.
 
         A service object has a method for each call that it serves, by the call's name in ``csi.proto``, with the
         signature of a gRPC servicer: ``CreateVolume(request, context) -> CreateVolumeResponse``. It may be an

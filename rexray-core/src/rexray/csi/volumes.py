@@ -27,6 +27,8 @@ from rexray.sizes import parse_size
 from rexray.state import Record, Records
 from rexray.types import (
     Attachment,
+    AttachmentState,
+    BlockDevice,
     InstanceId,
     MountPoint,
     MountRequest,
@@ -78,8 +80,9 @@ class CSIVolumes(CSISnapshots, VolumeDriver):
         registry().tell("rexray_volume_created", driver=self.name, volume=volume)
         return volume
 
-    def remove(self, name: str) -> None:
-        """A mount that nobody uses is undone first."""
+    def remove(self, name: str, *, force: bool = False) -> None:
+        """A mount that nobody uses is undone first; CSI has no word for ``force``."""
+        _refuse_force(force)
         with self._holding.lock(check_name(name), "Remove"):
             record = self._record(name)
             with self._holding.removal(record):
@@ -111,6 +114,10 @@ class CSIVolumes(CSISnapshots, VolumeDriver):
         """The last holder unpublishes."""
         self._holding.unmount(name, holder)
 
+    def unmount_all(self) -> Iterator[str]:
+        """Unpublish every volume that is published by this driver."""
+        return self._holding.unmount_all()
+
     def path(self, name: str) -> Path | None:
         """Where the volume is mounted; a volume without a mount is asked for, to tell if it exists."""
         found = self._holding.mounted_at(name)
@@ -118,8 +125,9 @@ class CSIVolumes(CSISnapshots, VolumeDriver):
             self.get(name)
         return found
 
-    def attach(self, name: str, instance_id: InstanceId) -> Attachment:
+    def attach(self, name: str, instance_id: InstanceId, *, force: bool = False) -> Attachment:
         """Controller-publish to this node; another node's attach is that node's own business."""
+        _refuse_force(force)
         self._only_here(instance_id)
         with self._holding.lock(check_name(name), "Attach"):
             context = self._publisher.attach(self._record(name))
@@ -129,8 +137,9 @@ class CSIVolumes(CSISnapshots, VolumeDriver):
         registry().tell("rexray_volume_attached", driver=self.name, attachment=attachment)
         return attachment
 
-    def detach(self, name: str, instance_id: InstanceId) -> None:
+    def detach(self, name: str, instance_id: InstanceId, *, force: bool = False) -> None:
         """Controller-unpublish from this node."""
+        _refuse_force(force)
         self._only_here(instance_id)
         with self._holding.lock(check_name(name), "Detach"):
             record = self._record(name)
@@ -148,6 +157,26 @@ class CSIVolumes(CSISnapshots, VolumeDriver):
     def instance_id(self) -> InstanceId:
         """This host as the CSI service knows it."""
         return InstanceId(self._publisher.abilities.node_id)
+
+    def devices(self) -> tuple[BlockDevice, ...]:
+        """The volumes that are published to this node; CSI does not tell by which device."""
+        here = self.instance_id()
+        return tuple(
+            BlockDevice(
+                provider=self.name,
+                instance_id=here,
+                volume_id=volume.id,
+                device="",
+                status=volume.status,
+                network_name=volume.id,
+            )
+            for volume in self.list()
+            if volume.state is AttachmentState.ATTACHED
+        )
+
+    def volume_id(self, name: str) -> VolumeId:
+        """The id that the service gave the volume."""
+        return self.get(name).id
 
     def recover(self) -> Iterator[str]:
         """Finish what a crash or a reboot interrupted, and say what was done, a line each."""
@@ -167,6 +196,11 @@ class CSIVolumes(CSISnapshots, VolumeDriver):
 
     def _call(self, call: rpc.Call[rpc.Req, rpc.Rep], request: rpc.Req) -> rpc.Rep:
         return self._caller.call(call, request, timeout=CALL_SECONDS)
+
+
+def _refuse_force(force: bool) -> None:
+    if force:
+        raise Unsupported("volume driver csi cannot force anything: CSI has no such call")
 
 
 def _connect(endpoint: str) -> Caller:

@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 from rexray.csi import rpc
 from rexray.csi._pb import csi_pb2 as pb
 from rexray.csi.local import Handler, handlers_of
-from rexray.csi.plugin import CSIPlugin
+from rexray.csi.plugin import SERVICES, CSIPlugin
 from rexray.errors import SettingsError
 from rexray.locks import Locks
 from rexray_server.csi.validation import validate
@@ -25,8 +25,8 @@ from rexray_server.settings import ServerSettings
 
 log = logging.getLogger(__name__)
 
-_NODE = ("Node",)
-_CONTROLLER = ("Controller", "GroupController", "SnapshotMetadata")
+_HIDDEN = {"controller": {"Node"}, "node": {"Controller", "GroupController", "SnapshotMetadata"}}
+"""The services that a mode leaves out."""
 
 _LOCKED = {
     "CREATE_VOLUME",
@@ -56,12 +56,12 @@ class Pipeline:
         self.settings = settings
         self._locks = Locks()
         self._numbers = itertools.count(1)
-        hidden = {"controller": _NODE, "node": _CONTROLLER}.get(settings.mode, ())
-        served = handlers_of(plugin)
+        wanted = [service for service in SERVICES if service not in _HIDDEN.get(settings.mode, ())]
+        served = handlers_of(plugin, wanted)
         self.handlers: Mapping[str, Handler] = {
             call.path: functools.partial(self._run, call, served[call.path])
             for call in rpc.CALLS
-            if call.path in served and call.service not in hidden
+            if call.path in served
         }
 
     def _run(self, call: rpc.Call[Any, Any], handler: Handler, request: Message, context: Any) -> Any:

@@ -1,0 +1,81 @@
+"""CSI's GroupController service of the bridge: snapshots of several volumes, all of them or none."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+import grpc
+
+from rexray.csi._pb import csi_pb2 as pb
+from rexray.csi.bridge import words
+from rexray.csi.bridge.snapshots import refuse_parameters
+from rexray.drivers import GroupSnapshots, StorageDriver
+from rexray.errors import InvalidRequest, NotFound, Unsupported
+from rexray.types import SnapshotGroup, SnapshotId, VolumeId
+
+Context = grpc.ServicerContext
+_Capability = pb.GroupControllerServiceCapability
+
+
+class GroupController:
+    """Group snapshots of a storage driver that has them."""
+
+    def __init__(self, storage: StorageDriver) -> None:
+        if not isinstance(storage, GroupSnapshots):
+            raise Unsupported(f"storage driver {storage.name!r} has no group snapshots")
+        self._storage = storage
+        self._groups: GroupSnapshots = storage
+
+    def GroupControllerGetCapabilities(
+        self, request: pb.GroupControllerGetCapabilitiesRequest, _: Context
+    ) -> pb.GroupControllerGetCapabilitiesResponse:
+        """What this service can do."""
+        known = _Capability(rpc=_Capability.RPC(type="CREATE_DELETE_GET_VOLUME_GROUP_SNAPSHOT"))
+        return pb.GroupControllerGetCapabilitiesResponse(capabilities=[known])
+
+    def CreateVolumeGroupSnapshot(
+        self, request: pb.CreateVolumeGroupSnapshotRequest, _: Context
+    ) -> pb.CreateVolumeGroupSnapshotResponse:
+        """The group of that name, taken if it is missing."""
+        name = words.check_new_name(request.name)
+        if not request.source_volume_ids:
+            raise InvalidRequest("source_volume_ids is missing")
+        refuse_parameters(dict(request.parameters))
+        sources = sorted({VolumeId(source) for source in request.source_volume_ids})
+        group = self._groups.create_snapshot_group(name, sources)
+        return pb.CreateVolumeGroupSnapshotResponse(group_snapshot=self._describe(group))
+
+    def DeleteVolumeGroupSnapshot(
+        self, request: pb.DeleteVolumeGroupSnapshotRequest, _: Context
+    ) -> pb.DeleteVolumeGroupSnapshotResponse:
+        """Delete a group with its members; a missing one is success."""
+        group_id = SnapshotId(words.required(request.group_snapshot_id, "group_snapshot_id"))
+        with contextlib.suppress(NotFound):
+            _check_members(self._groups.snapshot_group(group_id), request.snapshot_ids)
+        self._groups.remove_snapshot_group(group_id)
+        return pb.DeleteVolumeGroupSnapshotResponse()
+
+    def GetVolumeGroupSnapshot(
+        self, request: pb.GetVolumeGroupSnapshotRequest, _: Context
+    ) -> pb.GetVolumeGroupSnapshotResponse:
+        """One group with its members."""
+        group = self._groups.snapshot_group(SnapshotId(words.required(request.group_snapshot_id, "group_snapshot_id")))
+        _check_members(group, request.snapshot_ids)
+        return pb.GetVolumeGroupSnapshotResponse(group_snapshot=self._describe(group))
+
+    def _describe(self, group: SnapshotGroup) -> pb.VolumeGroupSnapshot:
+        found = pb.VolumeGroupSnapshot(
+            group_snapshot_id=group.id,
+            snapshots=[words.describe_snapshot(self._storage, member) for member in group.snapshots],
+            ready_to_use=group.ready,
+        )
+        if group.created is not None:
+            found.creation_time.FromDatetime(group.created)
+        return found
+
+
+def _check_members(group: SnapshotGroup, given: Sequence[str]) -> None:
+    members = {snapshot.id for snapshot in group.snapshots}
+    if given and set(given) != members:
+        raise InvalidRequest(f"snapshot_ids are not those of group snapshot {group.id!r}: {', '.join(sorted(members))}")

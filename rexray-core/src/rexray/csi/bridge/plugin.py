@@ -1,0 +1,84 @@
+"""The CSI plug-in ``libstorage``: a storage driver's controller side and a node driver's node side as CSI services."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Self
+
+from rexray.csi.plugin import SERVICES, CSIPlugin
+from rexray.paths import Paths, find_paths
+from rexray.registry import registry
+from rexray.settings import Sources
+from rexray.volumes.platform import Platform, os_name, storage_name
+from rexray.volumes.settings import VolumeSettings
+
+if TYPE_CHECKING:
+    from rexray.drivers import NodeDriver, OSDriver, StorageDriver, VolumeDriver
+
+
+class Bridge(CSIPlugin):
+    """Serves the configured storage driver; each half makes only the drivers that it needs."""
+
+    name = "libstorage"
+
+    def __init__(self, sources: Sources, paths: Paths | None = None) -> None:
+        self._sources = sources
+        self._paths = paths or find_paths()
+        self._settings = sources.load(VolumeSettings)
+        self._storage_name = storage_name(sources)
+        self._storage: StorageDriver | None = None
+        self._node: tuple[NodeDriver, OSDriver] | None = None
+
+    @classmethod
+    def make(cls, sources: Sources) -> Self:
+        """The bridge to what the sources configure; ``NotInstalled`` says what to install."""
+        return cls(sources)
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """What the storage driver's mixins stand for."""
+        from rexray.csi.bridge import abilities
+
+        return abilities.of_controller(self.storage()) if self._storage is not None else ()
+
+    def storage(self) -> StorageDriver:
+        """The storage driver, made when a controller first needs it: it holds credentials."""
+        if self._storage is None:
+            self._storage = registry().storage_driver(self._storage_name).make(self._sources)
+        return self._storage
+
+    def node(self) -> tuple[NodeDriver, OSDriver]:
+        """This host's drivers, made when the node side first needs them."""
+        if self._node is None:
+            node = registry().node_driver(self._storage_name).make(self._sources)
+            self._node = node, registry().os_driver(os_name(self._sources)).make(self._sources)
+        return self._node
+
+    def volume_driver(self) -> VolumeDriver:
+        """The default volume driver over the same drivers."""
+        from rexray.volumes.driver import DefaultVolumes
+
+        node, os_driver = self.node()
+        platform = Platform(storage=self.storage(), node=node, os=os_driver)
+        return DefaultVolumes(self._settings, platform, self._paths)
+
+    def services(self, wanted: Collection[str] = SERVICES) -> Mapping[str, object]:
+        """The wanted services; a wrong setting of a driver that they need is an error here."""
+        from rexray.csi.bridge.controller import Controller
+        from rexray.csi.bridge.groups import GroupController
+        from rexray.csi.bridge.identity import Identity
+        from rexray.csi.bridge.node import Node
+        from rexray.drivers import GroupSnapshots
+
+        found: dict[str, object] = {}
+        storage = self.storage() if "Controller" in wanted else None
+        if storage is not None:
+            found["Controller"] = Controller(storage, self._settings)
+            if isinstance(storage, GroupSnapshots):
+                found["GroupController"] = GroupController(storage)
+        if "Node" in wanted:
+            node, os_driver = self.node()
+            topology = registry().storage_driver(self._storage_name)
+            found["Node"] = Node(node, os_driver, self._settings, self._paths, topology)
+        found["Identity"] = Identity(registry().storage_driver(self._storage_name), controller=storage is not None)
+        return found

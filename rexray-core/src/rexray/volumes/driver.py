@@ -1,0 +1,233 @@
+"""The default volume driver: volumes of any storage platform, by name, for Docker, the shell and whoever else asks.
+
+Its name ``docker`` is the original's; nothing in it is Docker's alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Self, TypeVar
+
+from rexray.drivers import Expand, Snapshots, VolumeDriver
+from rexray.errors import InUse, InvalidRequest, NotFound, NotReady, Unsupported
+from rexray.holding import Holding, count
+from rexray.locks import Locks
+from rexray.names import check_name
+from rexray.paths import Paths, find_paths
+from rexray.registry import registry
+from rexray.settings import Sources
+from rexray.state import Record, Records
+from rexray.types import (
+    Attachment,
+    BlockDevice,
+    Device,
+    InstanceId,
+    MountPoint,
+    MountRequest,
+    Volume,
+    VolumeId,
+)
+from rexray.volumes.creating import UNFORMATTED, Creator
+from rexray.volumes.extras import GrowingExpand, QuietSnapshots
+from rexray.volumes.platform import Platform, find_platform
+from rexray.volumes.publishing import BlockPublisher
+from rexray.volumes.settings import VolumeSettings
+
+M = TypeVar("M")
+
+
+class DefaultVolumes(VolumeDriver):
+    """The volume workflow over one platform."""
+
+    name = "docker"
+    settings = VolumeSettings
+
+    def __init__(self, settings: VolumeSettings, platform: Platform, paths: Paths | None = None) -> None:
+        paths = paths or find_paths()
+        self._settings = settings
+        self._platform = platform
+        self._storage = platform.storage
+        mount_root = settings.mount_path if settings.mount_path != Path() else paths.lib / "volumes"
+        self._publisher = BlockPublisher(platform, settings, mount_root)
+        self._records = Records(paths.lib / "docker" / platform.storage.name)
+        self._creator = Creator(settings, platform, self._publisher, self._records)
+        self._holding = Holding(self.name, self._publisher, self._records, Locks(paths.run / "locks"))
+
+    @classmethod
+    def make(cls, sources: Sources) -> Self:
+        """The driver over the platform that the sources configure."""
+        return cls(sources.load(VolumeSettings), find_platform(sources))
+
+    def create(self, name: str, options: Mapping[str, str]) -> Volume:
+        """The options are :data:`rexray.volumes.options.OPTIONS`."""
+        wishes = self._creator.read(check_name(name), options)
+        with self._holding.lock(name, "Create"):
+            volume = self._creator.create(wishes, lambda: self._one(name))
+        registry().tell("rexray_volume_created", driver=self.name, volume=volume)
+        return volume
+
+    def remove(self, name: str, *, force: bool = False) -> None:
+        """A mount that nobody uses is undone first; ``force`` is the platform's to understand."""
+        if self._settings.remove_disable:
+            return
+        name = self._key(name)
+        with self._holding.lock(name, "Remove"):
+            record = self._record(name)
+            with self._holding.removal(record):
+                self._storage.remove(VolumeId(record.volume_id), force=force or self._settings.remove_force)
+        registry().tell("rexray_volume_removed", driver=self.name, name=name)
+
+    def get(self, name: str) -> Volume:
+        """One volume by its name or id, with its mount point on this host."""
+        return self._described(self._find(check_name(name)))
+
+    def list(self) -> Iterator[Volume]:
+        """Every volume, page by page from the platform."""
+        return iter(sorted(map(self._described, self._storage.volumes()), key=lambda volume: volume.name))
+
+    def mount(self, request: MountRequest) -> MountPoint:
+        """The first holder attaches, formats what is blank, and mounts; the others share the mount."""
+        if self._settings.create_implicit and self._one(request.name) is None:
+            self.create(request.name, {})
+        request = replace(request, name=self._key(request.name))
+        target = self._holding.mount(request, lambda: self._record(request.name, for_mount=True))
+        return MountPoint(path=self._publisher.visible(target), source=request.name, read_only=request.read_only)
+
+    def unmount(self, name: str, holder: str) -> None:
+        """The last holder unmounts and detaches; ``rexray.volume.unmount.ignoreUsedCount`` lets the first one do so."""
+        self._holding.unmount(self._held_name(name), None if self._settings.ignore_used_count else holder)
+
+    def unmount_all(self) -> Iterator[str]:
+        """Unmount and detach every volume of this host, whoever holds it; the name of each as it is done."""
+        return self._holding.unmount_all()
+
+    def path(self, name: str) -> Path | None:
+        """Where the volume is mounted; a volume without a mount is asked for, to tell if it exists."""
+        found = self._holding.mounted_at(self._held_name(name))
+        if found is None:
+            self._find(name)
+            return None
+        return self._publisher.visible(found)
+
+    def attach(self, name: str, instance_id: InstanceId, *, force: bool = False) -> Attachment:
+        """Attach to any instance; to this one it is also connected, which tells the device."""
+        name = self._key(name)
+        with self._holding.lock(name, "Attach"):
+            record = self._record(name)
+            if instance_id != self.instance_id():
+                return self._storage.attach(VolumeId(record.volume_id), instance_id, force=force)
+            attachment = self._publisher.attach(record, force=force)
+            source = self._publisher.preparer.connect(attachment)
+            return replace(attachment, device=str(source.path) if isinstance(source, Device) else source.source)
+
+    def detach(self, name: str, instance_id: InstanceId, *, force: bool = False) -> None:
+        """Detach from any instance; ``InUse`` while it is mounted here."""
+        name = self._key(name)
+        with self._holding.lock(name, "Detach"):
+            record = self._record(name)
+            if instance_id != self.instance_id():
+                self._storage.detach(VolumeId(record.volume_id), instance_id, force=force)
+                return
+            if record.published:
+                raise InUse(f"volume {name!r} is mounted for {count(record.holders)}: unmount it first")
+            for attachment in self._storage.attachments(VolumeId(record.volume_id), instance_id):
+                self._publisher.detach(record, attachment, force=force)
+
+    def network_name(self, name: str, instance_id: InstanceId) -> str:
+        """What the node finds the device by, while the volume is attached to that instance."""
+        here = self._storage.attachments(self._find(name).id, instance_id)
+        return here[0].token if here else ""
+
+    def instance_id(self) -> InstanceId:
+        """This host as the platform knows it."""
+        return self._publisher.instance.id
+
+    def devices(self) -> tuple[BlockDevice, ...]:
+        """The block devices of this host, as its node driver sees them."""
+        return self._platform.node.devices()
+
+    def recover(self) -> Iterator[str]:
+        """Finish what a crash or a reboot interrupted, and say what was done, a line each."""
+        for name in self._holding.held():
+            if self._publisher.is_published(name):
+                self._platform.os.thaw(self._publisher.target(name))  # a snapshot may have been interrupted
+        yield from self._holding.recover()
+
+    def capability(self, mixin: type[M]) -> M:
+        """The storage driver's, with this host's part around it where there is one."""
+        found: object = self._storage
+        if isinstance(found, Expand) and issubclass(mixin, Expand):
+            found = GrowingExpand(found, self._platform.os, self._publisher, self._mounted_record)
+        elif isinstance(found, Snapshots) and issubclass(mixin, Snapshots):
+            found = QuietSnapshots(found, self._platform.os, self._publisher, self._mounted_record)
+        if not isinstance(found, mixin):
+            raise Unsupported(f"storage driver {self._storage.name!r} cannot do that: it has no {mixin.__name__}")
+        return found
+
+    def volume_id(self, name: str) -> VolumeId:
+        """The id of a volume that is given by its name or its id."""
+        return self._find(check_name(name)).id
+
+    def _described(self, volume: Volume) -> Volume:
+        """The volume with its mount point in this host's attachment."""
+        record = self._records.all().get(_name_of(volume))
+        if record is None or not record.holders or not self._publisher.is_published(record.name):
+            return volume
+        where = str(self._publisher.visible(self._publisher.target(record.name)))
+        here = self.instance_id()
+        others = tuple(item for item in volume.attachments if item.instance_id != here)
+        own = next((item for item in volume.attachments if item.instance_id == here), None)
+        own = own or Attachment(volume_id=volume.id, instance_id=here)
+        return replace(volume, attachments=(replace(own, mount_point=where), *others))
+
+    def _mounted_record(self, volume_id: VolumeId) -> Record | None:
+        """The record of a volume that is mounted here, by its id."""
+        for record in self._records.all().values():
+            if record.volume_id == volume_id and self._publisher.is_published(record.name):
+                return record
+        return None
+
+    def _one(self, name: str) -> Volume | None:
+        """The volume of that name, if there is one; several are an ``InvalidRequest`` with their ids."""
+        found = list(self._storage.volumes_named(name))
+        if len(found) > 1:
+            ids = ", ".join(volume.id for volume in found)
+            raise InvalidRequest(f"volume {name!r} is not unique: say which by its id, one of {ids}")
+        return found[0] if found else None
+
+    def _find(self, name: str) -> Volume:
+        """The volume of that name or id."""
+        found = self._one(name)
+        if found is not None:
+            return found
+        try:
+            return self._storage.volume(VolumeId(name))
+        except NotFound:
+            raise NotFound(f"volume {name!r} does not exist") from None
+
+    def _key(self, name: str) -> str:
+        """The name that records and locks have for a volume that is given by its name or its id."""
+        if self._records.load(check_name(name)) is not None:
+            return name
+        return _name_of(self._find(name))
+
+    def _held_name(self, name: str) -> str:
+        try:
+            return self._key(name)
+        except NotFound:
+            return name
+
+    def _record(self, name: str, *, for_mount: bool = False) -> Record:
+        """The volume's record, or a new one if the platform knows the volume."""
+        record = self._records.load(name)
+        if record is None or not record.volume_id:
+            record = Record(name=name, volume_id=self._find(name).id, context=record.context if record else {})
+        if for_mount and UNFORMATTED in record.context:
+            raise NotReady(f"volume {name!r}: the create that was to format it did not finish: create it again")
+        return record
+
+
+def _name_of(volume: Volume) -> str:
+    return volume.name or volume.id

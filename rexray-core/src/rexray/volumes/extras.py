@@ -1,0 +1,65 @@
+"""Optional capabilities of a storage driver with this host's part around them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from rexray.drivers import Expand, OSDriver, Snapshots
+from rexray.state import Record
+from rexray.types import Device, Snapshot, SnapshotId, Volume, VolumeId
+from rexray.volumes.publishing import BlockPublisher
+
+FindMounted = Callable[[VolumeId], Record | None]
+"""The record of a volume if it is mounted on this host."""
+
+
+class GrowingExpand(Expand):
+    """A volume that is mounted here grows with its filesystem."""
+
+    def __init__(self, storage: Expand, os: OSDriver, publisher: BlockPublisher, mounted: FindMounted) -> None:
+        self._storage = storage
+        self._os = os
+        self._publisher = publisher
+        self._mounted = mounted
+
+    def expand(self, volume_id: VolumeId, size_bytes: int) -> Volume:
+        """Grow the volume, then its device here, then the filesystem on it."""
+        volume = self._storage.expand(volume_id, size_bytes)
+        record = self._mounted(volume_id)
+        if record is not None:
+            source = self._publisher.preparer.connect(self._publisher.attach(record))
+            if isinstance(source, Device) and not record.read_only:
+                self._os.grow(source, self._publisher.target(record.name))
+        return volume
+
+
+class QuietSnapshots(Snapshots):
+    """A snapshot of a volume that is mounted here is taken while its filesystem stands still."""
+
+    def __init__(self, storage: Snapshots, os: OSDriver, publisher: BlockPublisher, mounted: FindMounted) -> None:
+        self._storage = storage
+        self._os = os
+        self._publisher = publisher
+        self._mounted = mounted
+
+    def create_snapshot(self, volume_id: VolumeId, name: str, description: str = "") -> Snapshot:
+        """Freeze, take the snapshot, thaw whatever happened."""
+        record = self._mounted(volume_id)
+        if record is None or record.read_only:
+            return self._storage.create_snapshot(volume_id, name, description)
+        target = self._publisher.target(record.name)
+        self._os.freeze(target)
+        try:
+            return self._storage.create_snapshot(volume_id, name, description)
+        finally:
+            self._os.thaw(target)
+
+    def snapshots(
+        self, *, volume_id: VolumeId | None = None, snapshot_id: SnapshotId | None = None
+    ) -> Iterator[Snapshot]:
+        """As the platform tells them."""
+        return self._storage.snapshots(volume_id=volume_id, snapshot_id=snapshot_id)
+
+    def remove_snapshot(self, snapshot_id: SnapshotId) -> None:
+        """As the platform does it."""
+        self._storage.remove_snapshot(snapshot_id)

@@ -1,0 +1,83 @@
+"""The storage platform of a run: its storage driver, the node driver beside it, and this host's OS driver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from rexray import catalog
+from rexray.core_settings import CoreSettings
+from rexray.drivers import Driver, NodeDriver, OSDriver, StorageDriver
+from rexray.errors import InvalidRequest, NotInstalled, PluginError
+from rexray.registry import registry
+from rexray.settings import Sources
+
+D = TypeVar("D", bound=Driver)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    """Three drivers that work together."""
+
+    storage: StorageDriver
+    node: NodeDriver
+    os: OSDriver
+
+
+def find_platform(sources: Sources) -> Platform:
+    """The platform that the sources configure; ``NotInstalled`` says what to install."""
+    name = storage_name(sources)
+    return Platform(
+        storage=registry().storage_driver(name).make(sources),
+        node=registry().node_driver(name).make(sources),
+        os=registry().os_driver(os_name(sources)).make(sources),
+    )
+
+
+def storage_name(sources: Sources) -> str:
+    """The storage driver to use: the one that is configured, or the only installed one that can work here."""
+    settings = sources.load(CoreSettings)
+    names = settings.storage_drivers or _viable("storage", registry().node_driver)
+    if settings.service:
+        if settings.service not in names:
+            known = ", ".join(names) or "none"
+            raise InvalidRequest(f"service {settings.service!r} is not configured; the storage drivers are: {known}")
+        return settings.service
+    if not names:
+        reasons = _reasons("storage", registry().node_driver)
+        raise NotInstalled(reasons or "no storage driver is installed: pip install rexray-driver-NAME")
+    if len(names) > 1:
+        raise InvalidRequest(
+            f"several storage drivers are in use ({', '.join(names)}): choose one by $REXRAY_STORAGEDRIVERS"
+        )
+    return names[0]
+
+
+def os_name(sources: Sources) -> str:
+    """The OS driver to use: the one that is configured, or the first installed one that can work here."""
+    names = sources.load(CoreSettings).os_drivers or _viable("os", registry().os_driver)
+    if not names:
+        reasons = _reasons("os", registry().os_driver)
+        raise NotInstalled(reasons or "no OS driver is installed: pip install rexray-os-linux")
+    return names[0]
+
+
+def _viable(kind: str, load: Callable[[str], type[D]]) -> tuple[str, ...]:
+    return tuple(name for name, reason in _looks(kind, load) if not reason)
+
+
+def _reasons(kind: str, load: Callable[[str], type[D]]) -> str:
+    found = [f"{name}: {reason}" for name, reason in _looks(kind, load)]
+    return f"no installed {kind} driver can work here: {'; '.join(found)}" if found else ""
+
+
+def _looks(kind: str, load: Callable[[str], type[D]]) -> Iterable[tuple[str, str]]:
+    """Every installed driver of a kind, and why it cannot work here."""
+    for entry in catalog.entries(kind):
+        try:
+            viability = load(entry.name).viable()
+        except PluginError as error:
+            yield entry.name, str(error)
+        else:
+            yield entry.name, "" if viability.ok else viability.reason
