@@ -1,7 +1,7 @@
 """``make bench``: what this machine measures, medians and ratios of one run.
 
-Arguments name the parts to run: ``startup``, ``calls``, ``memory``; all of them by default. ``--quick`` takes a
-tenth of the samples.
+Arguments name the parts to run: ``startup``, ``calls``, ``memory``, ``block``; all of them by default. ``--quick``
+takes a tenth of the samples.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 
+from block import measure_block
 from calls import measure_calls
 from memory import measure_memory
 from startup import measure_startup
 
-PARTS = {"startup": measure_startup, "calls": measure_calls, "memory": measure_memory}
+PARTS = {"startup": measure_startup, "calls": measure_calls, "memory": measure_memory, "block": measure_block}
 
 
 def main(arguments: list[str]) -> int:
