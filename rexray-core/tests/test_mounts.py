@@ -133,3 +133,60 @@ def test_every_line_of_the_kernels_table_is_understood() -> None:
     assert len(found) == lines
     assert any(mount.target == "/" for mount in found)
     assert os.path.isdir("/proc/self")
+
+
+def mounted_at(target: Path) -> mounts.Mount:
+    return [mount for mount in mounts.mount_table() if mount.target == str(target)][-1]
+
+
+def test_propagation_is_told_as_the_kernel_has_it(pair: tuple[Path, Path]) -> None:
+    source, target = pair
+    mounts.bind(source, target)
+    assert mounted_at(target).propagation == "private"
+    for word, wanted in (("--make-shared", "shared"), ("--make-unbindable", "unbindable")):
+        subprocess.run(["mount", word, target], check=True)
+        assert mounted_at(target).propagation == wanted
+
+
+def test_a_slave_may_be_shared_as_well(pair: tuple[Path, Path]) -> None:
+    master, target = pair
+    subprocess.run(["mount", "--bind", master, master], check=True)
+    try:
+        subprocess.run(["mount", "--make-shared", master], check=True)
+        mounts.bind(master, target)
+        subprocess.run(["mount", "--make-slave", target], check=True)
+        assert mounted_at(target).propagation == "slave"
+        subprocess.run(["mount", "--make-shared", target], check=True)
+        assert mounted_at(target).propagation == "shared,slave"
+    finally:
+        mounts.unmount(target)
+        mounts.unmount(master)
+
+
+def test_a_mounts_own_options_and_its_filesystems_are_told_apart(pair: tuple[Path, Path]) -> None:
+    _, target = pair
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "nosuid,size=64k,mode=700", "a b\\c", str(target)], check=True)
+    mount = mounted_at(target)
+    assert (mount.source, mount.fs_type) == ("a b\\c", "tmpfs")
+    assert "nosuid" in mount.options
+    assert {"size=64k", "mode=700"} <= set(mount.super_options)
+    assert not mount.read_only
+    subprocess.run(["mount", "-o", "remount,ro", target], check=True)
+    assert "ro" in mounted_at(target).super_options
+    assert mounted_at(target).read_only
+    subprocess.run(["mount", "-o", "remount,rw", target], check=True)
+    subprocess.run(["mount", "-o", "remount,bind,ro", target], check=True)
+    assert "ro" not in mounted_at(target).super_options
+    assert mounted_at(target).read_only
+
+
+def test_every_field_of_a_line_is_understood_whatever_is_in_it() -> None:
+    line = (
+        r"36 35 8:1 /a\040b /mnt\134x rw,noatime shared:7 master:1 propagate_from:2 new:3 - fuse.x\040y "
+        r'srv:/e\011 rw,context="u:r:c0,c1",lowerdir=/l\0541,size=1'
+    )
+    mount = mounts._parse(line)
+    assert (mount.id, mount.parent, mount.device, mount.root, mount.target) == (36, 35, "8:1", "/a b", "/mnt\\x")
+    assert (mount.options, mount.propagation) == (("rw", "noatime"), "shared,slave")
+    assert (mount.fs_type, mount.source) == ("fuse.x y", "srv:/e\t")
+    assert mount.super_options == ("rw", 'context="u:r:c0,c1"', "lowerdir=/l,1", "size=1")

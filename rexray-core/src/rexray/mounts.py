@@ -58,7 +58,10 @@ _libc.statx.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_ui
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:
-    """One line of mountinfo; ``root`` is the directory of the filesystem that is mounted at ``target``."""
+    """One line of mountinfo; ``root`` is the directory of the filesystem that is mounted at ``target``.
+
+    ``options`` are those of this mount, ``super_options`` those that all mounts of the filesystem share.
+    """
 
     id: int
     parent: int
@@ -66,8 +69,16 @@ class Mount:
     root: str
     target: str
     options: tuple[str, ...]
+    propagation: str
+    """``private``, ``shared``, ``slave``, ``shared,slave`` or ``unbindable``."""
     fs_type: str
     source: str
+    super_options: tuple[str, ...]
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be written through this mount, be it for the mount's sake or the filesystem's."""
+        return "ro" in self.options or "ro" in self.super_options
 
 
 def mount_table(pid: str = "self") -> Iterator[Mount]:
@@ -86,10 +97,31 @@ def _parse(line: str) -> Mount:
         device=fields[2],
         root=_unescape(fields[3]),
         target=_unescape(fields[4]),
-        options=tuple(fields[5].split(",")),
-        fs_type=fields[separator + 1],
+        options=_options(fields[5]),
+        propagation=_propagation(fields[6:separator]),
+        fs_type=_unescape(fields[separator + 1]),
         source=_unescape(fields[separator + 2]),
+        super_options=_options(fields[separator + 3]),
     )
+
+
+def _options(text: str) -> tuple[str, ...]:
+    return tuple(_unescape(option) for option in split_options(text))
+
+
+def _propagation(fields: list[str]) -> str:
+    """Mountinfo's optional fields in a word; ``propagate_from`` only refines ``master``, unknown ones are skipped."""
+    tags = {field.partition(":")[0] for field in fields}
+    if "unbindable" in tags:
+        return "unbindable"
+    words = [word for tag, word in (("shared", "shared"), ("master", "slave")) if tag in tags]
+    return ",".join(words) or "private"
+
+
+def split_options(text: str) -> list[str]:
+    """The options of a list as mount(8) writes it: commas part them, except between double quotes."""
+    parts = re.findall(r'(?:"[^"]*"|[^,])+', text)
+    return [part for part in parts if part]
 
 
 def _unescape(text: str) -> str:
