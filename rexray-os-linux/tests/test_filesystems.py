@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -51,6 +53,19 @@ def test_a_frozen_filesystem_holds_writes_until_it_is_thawed(linux: LinuxOS, mou
         for _ in range(2):
             linux.thaw(mounted)
     writer.join(5)
+    assert not writer.is_alive()
+
+
+def test_a_filesystem_thaws_when_the_process_that_froze_it_is_killed(mounted: Path) -> None:
+    freeze = (
+        "import os, signal, sys; from pathlib import Path; from rexray_os_linux.driver import LinuxOS; "
+        "LinuxOS().freeze(Path(sys.argv[1])); print('frozen', flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    ended = subprocess.run([sys.executable, "-c", freeze, str(mounted)], capture_output=True, check=False, timeout=30)
+    assert ended.stdout == b"frozen\n"
+    writer = threading.Thread(target=lambda: (mounted / "file").write_text("x"), daemon=True)
+    writer.start()
+    writer.join(10)
     assert not writer.is_alive()
 
 

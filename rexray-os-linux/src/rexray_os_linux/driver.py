@@ -25,6 +25,7 @@ from rexray_os_linux import (
 )
 from rexray_os_linux.deadlines import Deadlines, within
 from rexray_os_linux.devices import Devices
+from rexray_os_linux.guard import ThawGuards
 
 _GRACE = 1.0
 """Seconds beyond a deadline that the waiting itself looks after, for the kernel to hang in."""
@@ -42,6 +43,7 @@ class LinuxOS(OSDriver):
     def __init__(self, deadlines: Deadlines | None = None, devices: Devices | None = None) -> None:
         self._deadlines = deadlines or Deadlines()
         self._devices = devices or Devices()
+        self._guards = ThawGuards()
 
     @classmethod
     def viable(cls) -> Viability:
@@ -186,19 +188,26 @@ class LinuxOS(OSDriver):
         return within(self._deadlines.system_call, f"tell the size of {str(node)!r}", lambda: blockdev.size_of(node))
 
     def freeze(self, target: Path) -> None:
-        """Freeze the filesystem mounted at the target, until it is thawed: nothing thaws it but :meth:`thaw`."""
+        """Freeze the filesystem mounted at the target until :meth:`thaw`, or until this process ends."""
         place = self._place(target)
-        within(
-            self._deadlines.system_call,
-            f"freeze {place!r}",
-            lambda: filesystems.freeze(place),
-            undo=lambda _: filesystems.thaw(place),
-        )
+        fresh = self._guards.set(place)
+        try:
+            within(
+                self._deadlines.system_call,
+                f"freeze {place!r}",
+                lambda: filesystems.freeze(place),
+                undo=lambda _: filesystems.thaw(place),
+            )
+        except BaseException:
+            if fresh:
+                self._guards.dismiss(place)
+            raise
 
     def thaw(self, target: Path) -> None:
         """Thaw the filesystem mounted at the target."""
         place = self._place(target)
         within(self._deadlines.system_call, f"thaw {place!r}", lambda: filesystems.thaw(place))
+        self._guards.dismiss(place)
 
     def trim(self, target: Path) -> int:
         """Trim the filesystem mounted at the target."""
