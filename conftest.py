@@ -75,6 +75,18 @@ class Part:
     """Whether CI must have it: what ``.ci/run`` installs fails there when it is missing, it does not skip."""
 
 
+def _can_crypt() -> bool:
+    """Whether the kernel has, or loads, dm-crypt; the tools talk to it."""
+    tools = [find_tool(name) for name in ("cryptsetup", "dmsetup")]
+    if os.geteuid() != 0 or None in tools:
+        return False
+    modprobe = find_tool("modprobe")
+    if modprobe is not None:
+        subprocess.run([modprobe, "--quiet", "dm_crypt"], check=False, timeout=30)
+    asking = [str(tools[1]), "target-version", "crypt"]
+    return subprocess.run(asking, check=False, capture_output=True, timeout=30).returncode == 0
+
+
 def _programs(*names: str) -> Callable[[], bool]:
     return lambda: all(find_tool(name) for name in names)
 
@@ -82,10 +94,21 @@ def _programs(*names: str) -> Callable[[], bool]:
 PARTS = {
     "root": Part(present=_can_mount, hint="run as root where mounts are allowed"),
     "loop": Part(present=_can_loop, hint="run as root where loop devices are allowed", in_ci=False),
+    "dm-crypt": Part(
+        present=_can_crypt,
+        hint="apt-get install cryptsetup-bin dmsetup, as root of a kernel with dm-crypt",
+        in_ci=False,
+    ),
+    "uml": Part(
+        present=lambda: find_tool("linux.uml") is not None and (ROOT / ".tools" / "uml").is_dir(),
+        hint="apt-get install user-mode-linux mmdebstrap; tools/uml",
+        in_ci=False,
+    ),
     "docker": Part(
         present=_programs("dockerd", "docker", "containerd", "runc", "iptables"),
         hint="apt-get install docker.io",
     ),
+    "sqlite3": Part(present=_programs("sqlite3"), hint="apt-get install sqlite3"),
     "busybox": Part(present=_programs("busybox"), hint="apt-get install busybox-static"),
     "curl": Part(present=_programs("curl"), hint="apt-get install curl"),
     "git": Part(present=_programs("git"), hint="apt-get install git"),

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import shutil
+import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from service_parts import Daemon
+from docker_parts import Engine
+from service_parts import BRIDGE, Daemon
+
+_numbers = itertools.count(1)
 
 
 @pytest.fixture
@@ -38,3 +45,43 @@ def make_daemon(home: Path) -> Iterator[Callable[..., Daemon]]:
 def daemon(make_daemon: Callable[..., Daemon]) -> Daemon:
     """A daemon that runs."""
     return make_daemon().start()
+
+
+@pytest.fixture(scope="session")
+def engine(tool: Callable[[str], str]) -> Iterator[Engine]:
+    folder = Path(tempfile.mkdtemp(prefix="rxd"))
+    engine = Engine(folder, tool)
+    try:
+        engine.start()
+        engine.import_image("bb:1")
+        yield engine
+    finally:
+        engine.clean_up()
+        subprocess.run(["umount", "--lazy", str(folder / "root")], check=False, capture_output=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def plugin(make_daemon: Callable[..., Daemon]) -> Iterator[tuple[Daemon, str]]:
+    """A running daemon at a socket where Docker finds it, and the driver's name for Docker."""
+    with _plugin(make_daemon, {}) as found:
+        yield found
+
+
+@pytest.fixture
+def block_plugin(make_daemon: Callable[..., Daemon]) -> Iterator[tuple[Daemon, str]]:
+    """The same over loop devices."""
+    with _plugin(make_daemon, BRIDGE) as found:
+        yield found
+
+
+@contextmanager
+def _plugin(make_daemon: Callable[..., Daemon], environ: Mapping[str, str]) -> Iterator[tuple[Daemon, str]]:
+    name = f"rexraytest{os.getpid()}n{next(_numbers)}"
+    path = Path("/run/docker/plugins") / f"{name}.sock"
+    daemon = make_daemon(**environ, CSI_ENDPOINT=str(path))
+    daemon.endpoint = path
+    daemon.start()
+    yield daemon, name
+    daemon.kill()
+    path.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -14,6 +15,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 REXRAY = str(Path(sys.executable).with_name("rexray"))
+
+
+BRIDGE = {"X_CSI_NATIVE": "false", "X_CSI_DRIVER": "libstorage", "REXRAY_STORAGEDRIVERS": "loop"}
+"""The environment of a daemon that serves loop devices instead."""
 
 
 class Daemon:
@@ -109,6 +114,15 @@ class Daemon:
         with open("/proc/self/mountinfo") as table:
             return [line.split()[4] for line in table if str(self.home) in line.split()[4]]
 
+    def loops(self) -> list[str]:
+        """The loop devices whose files are below its home."""
+        found = []
+        for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
+            with contextlib.suppress(OSError):
+                if str(self.home) in backing.read_text():
+                    found.append(f"/dev/{backing.parts[3]}")
+        return found
+
     def facts(self) -> Mapping[str, int]:
         """The daemon's open files, threads and resident memory in bytes."""
         assert self.process is not None
@@ -125,6 +139,8 @@ class Daemon:
         self.kill()
         for target in sorted(self.mounts(), reverse=True):
             subprocess.run(["umount", "--lazy", target], check=False)
+        for device in self.loops():
+            subprocess.run(["losetup", "--detach", device], check=False)
 
 
 def eventually(check: object, seconds: float = 10) -> bool:

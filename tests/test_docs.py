@@ -78,8 +78,8 @@ def test_the_readmes_commands_run_as_they_stand(home: Path, number: int) -> None
             check=False,
         )
         assert answer.returncode == 0, answer.stderr
-        assert "is running at PID" in answer.stdout
-        assert answer.stdout.rstrip().endswith("REX-Ray is stopped")
+        assert ("rexray start" in script) == ("is running at PID" in answer.stdout)
+        assert ("rexray stop" in script) == answer.stdout.rstrip().endswith("REX-Ray is stopped")
     finally:
         subprocess.run(["rexray", "stop"], env=environ, check=False, capture_output=True)
     assert str(home) not in Path("/proc/self/mountinfo").read_text()

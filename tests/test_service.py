@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from service_parts import REXRAY, Daemon, eventually
+from service_parts import BRIDGE, REXRAY, Daemon, eventually
 
 
 @pytest.fixture
@@ -70,22 +70,111 @@ def test_a_start_that_fails_says_why_in_one_line_and_leaves_nothing(stopped: Dae
     assert stopped.rexray("status").returncode == 3
 
 
+@pytest.mark.parametrize("closed", ["<&-", "<&- >&-", "<&- >&- 2>&-"])
+def test_a_start_by_a_caller_without_standard_streams_ends(stopped: Daemon, closed: str) -> None:
+    command = ["bash", "-c", f'exec "$@" {closed}', "bash", REXRAY, "start"]
+    started = subprocess.run(command, env=stopped.environ, timeout=60, check=False, capture_output=True)
+    try:
+        assert started.returncode == 0, started.stderr
+        assert stopped.docker("Plugin.Activate") == {"Implements": ["VolumeDriver"]}
+    finally:
+        assert stopped.rexray("stop").returncode == 0
+
+
+def test_a_start_in_the_background_tells_the_error_of_the_operating_system(stopped: Daemon) -> None:
+    pid_file = stopped.home / "var/run/rexray.pid"
+    pid_file.mkdir(parents=True)
+    failed = stopped.rexray("start")
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr == f"error: {pid_file}: Is a directory\n"
+
+
+def test_a_reload_finds_the_file_that_the_start_named_by_a_relative_path(stopped: Daemon) -> None:
+    config = stopped.home / "mine.yml"
+    config.write_text("rexray: {logLevel: info}\n")
+    words = [REXRAY, "start", "-c", "mine.yml"]
+    environ = {**stopped.environ, "REXRAY_HOME": "."}
+    started = subprocess.run(
+        words, env=environ, cwd=stopped.home, timeout=60, check=False, capture_output=True, text=True
+    )
+    assert started.returncode == 0, started.stderr
+    try:
+        config.write_text("csi: {serialVolAccessTimeout: 7s}\n")
+        os.kill(int((stopped.home / "var/run/rexray.pid").read_text()), signal.SIGHUP)
+        log = stopped.home / "var/log/rexray.log"
+        assert eventually(lambda: "reload" in log.read_text())
+        assert "changed=serial_timeout" in log.read_text()
+    finally:
+        assert stopped.rexray("stop").returncode == 0
+
+
+def test_a_restart_keeps_the_flags_whatever_their_values_are(stopped: Daemon) -> None:
+    config = stopped.home / "restart"
+    config.write_text("rexray: {logLevel: warn}\n")
+    words = ["restart", "-d", "-c", "restart", "--csiPluginInfo", "restart,1.0"]
+    started = subprocess.run(
+        [REXRAY, *words], env=stopped.environ, cwd=stopped.home, timeout=60, check=False, capture_output=True, text=True
+    )
+    assert started.returncode == 0, started.stderr
+    try:
+        assert "restart" in stopped.rexray("csi", "i", "info").stdout
+        assert "call=GetPluginInfo" in (stopped.home / "var/log/rexray.log").read_text()
+    finally:
+        assert stopped.rexray("stop").returncode == 0
+
+
+def test_a_restart_with_a_wrong_file_leaves_the_service_running(daemon: Daemon) -> None:
+    config = daemon.home / "etc/config.yml"
+    config.parent.mkdir(parents=True)
+    config.write_text("csi: {natvie: true}\n")
+    failed = daemon.rexray("restart")
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr == f"error: {config}: unknown setting 'csi.natvie'; did you mean 'csi.native'?\n"
+    assert daemon.docker("Plugin.Activate") == {"Implements": ["VolumeDriver"]}
+
+
+@pytest.mark.parametrize("name", ["100%", "a%41b", "what?", "a#b", "a b"])
+def test_the_home_may_have_any_name(make_daemon: Callable[..., Daemon], home: Path, name: str) -> None:
+    daemon = make_daemon(REXRAY_HOME=str(home / name)).start()
+    assert daemon.docker("Plugin.Activate") == {"Implements": ["VolumeDriver"]}
+    assert daemon.rexray("csi", "probe").returncode == 0
+
+
+def test_an_empty_variable_switches_nothing_off(make_daemon: Callable[..., Daemon]) -> None:
+    daemon = make_daemon(X_CSI_SPEC_VALIDATION="", X_CSI_SERIAL_VOL_ACCESS="", X_CSI_SERIAL_VOL_ACCESS_ETCD_DOMAIN="")
+    printed = daemon.rexray("env").stdout
+    assert "X_CSI_SPEC_VALIDATION=true\n" in printed
+    assert "X_CSI_SERIAL_VOL_ACCESS=true\n" in printed
+    assert daemon.start().docker("Plugin.Activate") == {"Implements": ["VolumeDriver"]}
+
+
 @pytest.mark.parametrize(
     ("environ", "fault"),
     [
         ({"X_CSI_NATIVE": "perhaps"}, "$X_CSI_NATIVE: 'perhaps' is not true or false"),
         ({"X_CSI_MODE": "contoller"}, "did you mean 'controller'"),
         ({"X_CSI_ENDPOINT_PERMS": "rwx"}, "$X_CSI_ENDPOINT_PERMS: 'rwx' is not a file mode"),
+        ({"X_CSI_ENDPOINT_PERMS": "-7"}, "$X_CSI_ENDPOINT_PERMS: '-7' is not a file mode"),
+        ({"X_CSI_ENDPOINT_PERMS": "7" * 14}, "is not a file mode"),
+        ({"X_CSI_ENDPOINT_USER": "²"}, "$X_CSI_ENDPOINT_USER: no such user: '²'"),
+        ({"X_CSI_ENDPOINT_USER": "9" * 11}, "$X_CSI_ENDPOINT_USER: no such user: '99999999999'"),
+        ({"CSI_ENDPOINT": "tcp://h:²"}, "write tcp://HOST:PORT"),
+        ({"CSI_ENDPOINT": "localhost:7979"}, "write tcp://localhost:7979 for an address, ./localhost:7979 for"),
+        ({"REXRAY_VOLUMEDRIVERS": "csi,docker"}, "($REXRAY_VOLUMEDRIVERS) names csi, docker: "),
         ({"X_CSI_ENDPOINT_GROUP": "no-such-group"}, "no such group: 'no-such-group'"),
         ({"X_CSI_SERIAL_VOL_ACCESS_TIMEOUT": "soon"}, "is not a duration"),
         ({"X_CSI_SERIAL_VOL_ACCESS_ETCD_ENDPOINTS": "x"}, "locks in etcd are not supported"),
         ({"X_CSI_PLUGIN_INFO": "nameonly"}, "is not NAME,VERSION"),
         ({"CSI_ENDPOINT": "http://somewhere"}, "'http' is not unix or tcp"),
-        ({"X_CSI_NATIVE": "false", "X_CSI_DRIVER": "libstorage"}, "X_CSI_NATIVE=true"),
+        ({**BRIDGE, "REXRAY_STORAGEDRIVERS": "acme"}, "driver 'acme' is not installed: pip install rexray-driver-acme"),
         (
-            {"X_CSI_NATIVE": "false", "X_CSI_DRIVER": "libstorage", "REXRAY_STORAGEDRIVERS": "ec2"},
-            "driver 'ec2' is not installed: pip install rexray-driver-ec2",
+            {**BRIDGE, "REXRAY_STORAGEDRIVERS": "loop acme"},
+            "several storage drivers are in use (loop, acme): choose one",
         ),
+        ({**BRIDGE, "REXRAY_SERVICE": "acme"}, "service 'acme' is not configured; the storage drivers are: loop"),
+        ({**BRIDGE, "REXRAY_OSDRIVERS": "plan9"}, "driver 'plan9' is not installed: pip install rexray-os-plan9"),
+        ({**BRIDGE, "REXRAY_DOCKER_SIZE": "big"}, "rexray.docker.size: size 'big' is not a size"),
+        ({**BRIDGE, "REXRAY_VOLUMEDRIVERS": "csi"}, "the service serves Docker by 'docker' alone"),
     ],
 )
 @pytest.mark.parametrize("foreground", [True, False])
@@ -153,6 +242,7 @@ def test_a_reload_takes_over_what_can_change_and_refuses_what_is_wrong(stopped: 
     assert "call=Probe" in daemon.log.read_text()
     assert "reload refused" in reload("rexray: {logLevel: loud}\n")
     assert "reload refused" in reload("rexray: [\n")
+    assert "did you mean 'csi.serialVolAccess'" in reload("csi: {serialVolAcess: false}\n")
     assert "needsRestart=mode" in reload("csi: {mode: node}\n")
     assert daemon.docker("Plugin.Activate") == {"Implements": ["VolumeDriver"]}
 

@@ -143,6 +143,86 @@ def test_a_service_address_is_refused_rather_than_ignored(run: Run) -> None:
     assert answer.stderr.startswith("error: --host: this version talks to no REST service")
 
 
+@pytest.mark.parametrize("command", [("volume", "ls"), ("device", "ls")])
+@pytest.mark.parametrize(
+    ("environ", "content", "where"),
+    [
+        ({"REXRAY_HOST": "tcp://x:1"}, "", "$REXRAY_HOST"),
+        ({}, "rexray: {host: 'tcp://x:1'}\n", "{config}: rexray.host"),
+    ],
+)
+def test_a_service_address_is_refused_wherever_it_is_set(
+    run: Run, tmp_path: Path, command: tuple[str, str], environ: dict[str, str], content: str, where: str
+) -> None:
+    config = tmp_path / "etc/config.yml"
+    config.parent.mkdir()
+    config.write_text(content)
+    answer = run(*command, **environ)
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert answer.stderr.startswith(f"error: {where.format(config=config)}: this version talks to no REST service")
+    assert answer.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("environ", "content", "where"),
+    [
+        ({"REXRAY_SERVICE": "ec2"}, "", "$REXRAY_SERVICE"),
+        ({}, "rexray: {service: ec2}\n", "{config}: rexray.service"),
+    ],
+)
+def test_a_storage_service_is_refused_by_a_volume_driver_without_any(
+    run: Run, tmp_path: Path, environ: dict[str, str], content: str, where: str
+) -> None:
+    config = tmp_path / "etc/config.yml"
+    config.parent.mkdir()
+    config.write_text(content)
+    answer = run("volume", "ls", "--volumeDrivers", "csi", **environ)
+    assert (answer.returncode, answer.stdout) == (1, "")
+    words = "volume driver 'csi' has no storage services: leave it out, or use the volume driver 'docker'\n"
+    assert answer.stderr == f"error: {where.format(config=config)}: {words}"
+
+
+def test_a_wrong_endpoint_is_one_line_that_says_where_it_was_set(run: Run) -> None:
+    words = "'localhost:7979' is no endpoint: write tcp://localhost:7979 for an address, ./localhost:7979 for a socket"
+    for command in (("volume", "ls"), ("csi", "ls")):
+        answer = run(*command, CSI_ENDPOINT="localhost:7979")
+        assert (answer.returncode, answer.stdout) == (1, "")
+        assert answer.stderr == f"error: the setting csi.endpoint ($CSI_ENDPOINT): {words} here\n"
+    answer = run("csi", "ls", "-e", "localhost:7979")
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr.startswith(f"error: Invalid value for '-e' / '--endpoint': {words}")
+
+
+@pytest.mark.parametrize(("command", "variable"), [("volume", "REXRAY_VOLUMEDRIVERS"), ("device", "REXRAY_OSDRIVERS")])
+def test_of_several_drivers_none_is_taken_silently(run: Run, command: str, variable: str) -> None:
+    answer = run(command, "ls", **{variable: "one,two"})
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert answer.stderr == f"error: ${variable}: several drivers are named, one, two: choose one\n"
+
+
+def test_a_command_refuses_a_file_with_an_unknown_setting(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "c.yml"
+    path.write_text("rexray: {logLevle: debug}\n")
+    answer = run("volume", "ls", "-c", str(path))
+    assert answer.returncode == 1
+    assert answer.stderr == (f"error: {path}: unknown setting 'rexray.loglevle'; did you mean 'rexray.logLevel'?\n")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_the_standard_descriptors_are_open_whatever_the_caller_closed(closed: str, tmp_path: Path) -> None:
+    script = (
+        "import contextlib, os, sys; from rexray.cli import main\n"
+        "with contextlib.suppress(SystemExit): main(['--help'])\n"
+        "child = os.spawnlp(os.P_WAIT, 'sh', 'sh', '-c', ': <&0 >&1 2>&2')\n"
+        "streams = all((sys.stdin, sys.stdout, sys.stderr))\n"
+        "open(sys.argv[1], 'w').write(f'{os.pipe()[0] > 2} {child} {streams}')\n"
+    )
+    report = tmp_path / "report"
+    command = ["bash", "-c", f'exec "$@" {closed}', "bash", sys.executable, "-c", script, str(report)]
+    subprocess.run(command, check=True, timeout=60, capture_output=True)
+    assert report.read_text() == "True 0 True"
+
+
 def test_without_a_daemon_the_error_names_the_socket(run: Run, tmp_path: Path) -> None:
     answer = run("volume", "ls")
     assert (answer.returncode, answer.stdout) == (1, "")

@@ -15,8 +15,9 @@ import pytest
 from rexray import errors
 from rexray.csi import rpc
 from rexray.csi._pb import csi_pb2 as pb
-from rexray.csi.client import CSIClient, pages, target_of
+from rexray.csi.client import CSIClient, pages
 from rexray.csi.redaction import redacted
+from rexray.csi.settings import parse_endpoint
 from rexray.csi.status import STATUS
 from rexray.testing.csi import Fault, MemoryCSI, Script, serving
 
@@ -47,22 +48,38 @@ def client(service: MemoryCSI, script: Script, tmp_path: Path) -> Iterator[CSICl
         ("unix:csi.sock", "unix:csi.sock"),
         ("/run/csi.sock", "unix:/run/csi.sock"),
         ("csi.sock", "unix:csi.sock"),
-        ("./a:1/csi.sock", "unix:./a%3A1/csi.sock"),
+        ("./a:1/csi.sock", "unix:a%3A1/csi.sock"),
+        ("./a:1", "unix:a%3A1"),
+        ("name:word", "unix:name%3Aword"),
+        ("unix:name:1", "unix:name%3A1"),
         ("/run/100% ?#.sock", "unix:/run/100%25%20%3F%23.sock"),
         ("tcp://127.0.0.1:7979", "dns:127.0.0.1:7979"),
-        ("tcp://:7979", "dns:localhost:7979"),
+        ("tcp://:7979", "dns:127.0.0.1:7979"),
         ("tcp://[::1]:7979", "dns:[::1]:7979"),
-        ("example.org:7979", "dns:example.org:7979"),
+        ("tcp://example.org:7979", "dns:example.org:7979"),
     ],
 )
 def test_endpoints_may_be_written_in_every_usual_way(endpoint: str, target: str) -> None:
-    assert target_of(endpoint) == target
+    assert parse_endpoint(endpoint).target == target
 
 
-@pytest.mark.parametrize("endpoint", ["", "unix://", "unix:", "http://x:1", "tcp://host", "tcp://host:http", "a\0b"])
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        *("", "unix://", "unix:", "http://x:1", "tcp://host", "tcp://host:http", "a\0b", "tcp://a\0b:1"),
+        *("tcp://h:²", "tcp://h:99999", "tcp://h:" + "9" * 5000, "tcp://h:-1", "tcp://\udcff:1", "tcp://h/x:1"),
+    ],
+)
 def test_what_is_no_endpoint_is_refused(endpoint: str) -> None:
-    with pytest.raises(errors.InvalidRequest, match="is no endpoint"):
+    with pytest.raises(errors.SettingsError, match="is no endpoint"):
         CSIClient(endpoint)
+
+
+@pytest.mark.parametrize("endpoint", ["example.org:7979", "127.0.0.1:7979", "[::1]:7979", ":7979"])
+def test_a_word_that_may_be_an_address_or_a_file_is_refused_with_both_ways_to_write_it(endpoint: str) -> None:
+    with pytest.raises(errors.SettingsError) as caught:
+        CSIClient(endpoint)
+    assert f"write tcp://{endpoint} for an address, ./{endpoint} for a socket" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["csi.sock", "with space.sock", "100%41?#.sock", "größe.sock"])
@@ -83,7 +100,7 @@ def test_a_relative_path_starts_at_the_working_directory(
 
 def test_a_tcp_endpoint(service: MemoryCSI, script: Script) -> None:
     with serving(service, script, "127.0.0.1:0") as endpoint:
-        for form in (endpoint, endpoint.removeprefix("tcp://")):
+        for form in (endpoint, f"tcp://:{endpoint.rpartition(':')[2]}"):
             with CSIClient(form) as client:
                 assert client.call(rpc.PROBE, pb.ProbeRequest(), timeout=5).ready.value
 

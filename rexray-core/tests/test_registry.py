@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from rexray import catalog
+
 GOOD = """
 from rexray import hookimpl
 from rexray.types import Viability
@@ -44,6 +46,10 @@ def rexray_os_drivers():
 
     return [Acme]
 """
+
+
+OTHERS = bool(catalog.entries("os"))
+"""Whether an OS driver is installed beside the core, which there is none of where the core is tested alone."""
 
 
 def good(name: str, viable: bool = True, reason: str = "") -> str:
@@ -117,10 +123,13 @@ def test_a_driver_that_cannot_work_here_says_why(site: Site) -> None:
     row = site.drivers()["rexray-os-acme"]
     assert (row["status"], row["whynot"]) == ("not viable", "no acme bus on this host")
     used = site.rexray("device", "ls")
-    assert (used.returncode, used.stderr) == (
-        1,
-        "error: no installed os driver can work here: acme: no acme bus on this host\n",
-    )
+    if OTHERS:
+        assert used.returncode == 0, "another installed one is used"
+    else:
+        assert (used.returncode, used.stderr) == (
+            1,
+            "error: no installed os driver can work here: acme: no acme bus on this host\n",
+        )
 
 
 MISSPELT = """
@@ -188,8 +197,9 @@ def test_a_driver_that_is_not_installed_says_what_to_install(site: Site) -> None
         1,
         "error: driver 'plan9' is not installed: pip install rexray-os-plan9\n",
     )
-    nothing = site.rexray("device", "ls")
-    assert nothing.stderr == "error: no os driver is installed: pip install rexray-os-linux\n"
+    if not OTHERS:
+        nothing = site.rexray("device", "ls")
+        assert nothing.stderr == "error: no os driver is installed: pip install rexray-os-linux\n"
 
 
 def test_the_device_commands_work_through_the_os_driver(site: Site) -> None:

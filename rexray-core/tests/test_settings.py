@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +77,6 @@ def test_origins_are_told() -> None:
         ("insecure", "TRUE", True),
         ("insecure", "1", True),
         ("insecure", "no", False),
-        ("insecure", "", False),
         ("maxRetries", "12", 12),
         ("wait", "500ms", 0.5),
         ("wait", "1m30s", 90.0),
@@ -106,6 +108,16 @@ def test_a_file_mode_is_octal_however_yaml_reads_it(tmp_path: Path, written: str
 @pytest.mark.parametrize(
     ("variable", "text", "message"),
     [
+        ("ACME_INSECURE", " ", "$ACME_INSECURE: ' ' is not true or false"),
+        ("ACME_WAIT_TIME", " ", "$ACME_WAIT_TIME: ' ' is not a duration such as 500ms, 3s or 1m"),
+        ("ACME_FILEMODE", "-7", "$ACME_FILEMODE: '-7' is not a file mode in octal such as 0660"),
+        (
+            "ACME_FILEMODE",
+            "77777777777777",
+            "$ACME_FILEMODE: '77777777777777' is not a file mode in octal such as 0660",
+        ),
+        ("ACME_FILEMODE", "²", "$ACME_FILEMODE: '²' is not a file mode in octal such as 0660"),
+        ("ACME_FOLDER", "~no-such-user/x", "$ACME_FOLDER: '~no-such-user/x' is not a path"),
         ("ACME_INSECURE", "maybe", "$ACME_INSECURE: 'maybe' is not true or false"),
         ("ACME_MAXRETRIES", "many", "$ACME_MAXRETRIES: 'many' is not a whole number"),
         ("ACME_WAIT_TIME", "3 parsecs", "$ACME_WAIT_TIME: '3 parsecs' is not a duration such as 500ms, 3s or 1m"),
@@ -117,6 +129,57 @@ def test_a_wrong_value_is_refused_with_its_source_and_what_it_should_be(variable
     with pytest.raises(SettingsError) as caught:
         load({variable: text})
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("name", ["insecure", "wait", "retries", "mode", "folder"])
+def test_an_empty_variable_is_one_that_is_not_set(name: str) -> None:
+    option = next(option for option in options_of(AcmeSettings) if option.name == name)
+    sources = Sources(files=(("f", {"acme.insecure": "true"}),), environ=dict.fromkeys(option.env, ""))
+    found = {item.option.name: item for item in sources.effective(AcmeSettings)}
+    assert sources.load(AcmeSettings).insecure
+    assert found[name].origin == ("f" if name == "insecure" else "default")
+    assert sources.given(option) == (name == "insecure")
+
+
+def test_of_two_variables_an_empty_one_leaves_the_other_its_say() -> None:
+    assert load({"ACME_POOLS": "", "OLD_POOLS": "p"}).pools == ("p",)
+
+
+@pytest.mark.parametrize("key", ["acme.insecure", "acme.wait.time", "acme.fileMode", "acme.maxRetries", "acme.folder"])
+def test_an_empty_flag_or_file_entry_is_no_value(key: str) -> None:
+    option = next(option for option in options_of(AcmeSettings) if option.key == key)
+    with pytest.raises(SettingsError, match=f"^{option.flags[0]}: '' is not "):
+        load(flags={option.flags[0]: ""})
+    with pytest.raises(SettingsError, match=f"^f: {option.key}: '' is not "):
+        load(files=(("f", {option.key.lower(): ""}),))
+
+
+def test_a_relative_path_is_below_the_directory_in_which_it_was_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = load({"ACME_FOLDER": "data"})
+    monkeypatch.chdir("/")
+    assert settings.folder == tmp_path / "data"
+
+
+def test_a_user_without_a_home_is_told_so_in_one_line_unless_another_is_named() -> None:
+    script = (
+        "import os, pwd; from rexray.paths import find_paths; from rexray.errors import SettingsError\n"
+        "number = next(n for n in range(54321, 99999) if not any(u.pw_uid == n for u in pwd.getpwall()))\n"
+        "os.geteuid = os.getuid = lambda: number\n"
+        "print(find_paths({'REXRAY_HOME': '/x'}).etc)\n"
+        "try: find_paths({})\n"
+        "except SettingsError as error: print(error)\n"
+    )
+    environ = {name: value for name, value in os.environ.items() if name != "HOME"}
+    answer = subprocess.run(
+        [sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert answer.returncode == 0, answer.stderr
+    etc, message = answer.stdout.splitlines()
+    assert etc == "/x/etc"
+    assert message.endswith("has no home directory: set HOME or REXRAY_HOME")
 
 
 def test_a_wrong_type_in_a_file_names_file_and_key(tmp_path: Path) -> None:
@@ -150,6 +213,8 @@ def test_a_missing_file_that_was_asked_for_is_an_error_and_others_are_not(tmp_pa
 
 def test_an_unknown_key_under_a_known_root_is_refused_with_the_nearest_name() -> None:
     check_files(Sources(files=(("f", {"other.key": 1}),)), [AcmeSettings])
+    with pytest.raises(SettingsError, match=r"f: unknown setting 'acme\.zzz'; remove it, or install the plug-in"):
+        check_files(Sources(files=(("f", {"acme.zzz": "x"}),)), [AcmeSettings])
     with pytest.raises(SettingsError, match=r"f: unknown setting 'acme\.endpiont'; did you mean 'acme\.endpoint'\?"):
         check_files(Sources(files=(("f", {"acme.endpiont": "x"}),)), [AcmeSettings])
 

@@ -18,7 +18,16 @@ from rexray.csi.plugin import SERVICES, CSIPlugin
 from rexray.drivers import VolumeDriver
 from rexray.errors import InUse, InvalidRequest, NotFound
 from rexray.names import check_name
-from rexray.types import Attachment, AttachmentState, InstanceId, MountPoint, MountRequest, Volume, VolumeId
+from rexray.types import (
+    Attachment,
+    AttachmentState,
+    BlockDevice,
+    InstanceId,
+    MountPoint,
+    MountRequest,
+    Volume,
+    VolumeId,
+)
 from rexray_server.csi.pipeline import Pipeline
 from rexray_server.csi.server import make_server
 from rexray_server.docker.app import DockerApplication
@@ -42,7 +51,7 @@ class MemoryVolumes(VolumeDriver):
         with self._lock:
             return self.known.setdefault(check_name(name), Volume(id=VolumeId(name), name=name, size_bytes=1))
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, *, force: bool = False) -> None:
         with self._lock:
             if self.holders.get(name):
                 raise InUse(f"volume {name!r} is mounted")
@@ -76,14 +85,31 @@ class MemoryVolumes(VolumeDriver):
         self.get(name)
         return self._path(name) if self.holders.get(name) else None
 
-    def attach(self, name: str, instance_id: InstanceId) -> Attachment:
+    def attach(self, name: str, instance_id: InstanceId, *, force: bool = False) -> Attachment:
         return Attachment(volume_id=self.get(name).id, instance_id=instance_id)
 
-    def detach(self, name: str, instance_id: InstanceId) -> None:
+    def detach(self, name: str, instance_id: InstanceId, *, force: bool = False) -> None:
         self.get(name)
 
     def network_name(self, name: str, instance_id: InstanceId) -> str:
         return self.get(name).network_name
+
+    def unmount_all(self) -> Iterator[str]:
+        held = [name for name, holders in self.holders.items() if holders]
+        self.holders.clear()
+        return iter(held)
+
+    def instance_id(self) -> InstanceId:
+        return InstanceId("here")
+
+    def devices(self) -> tuple[BlockDevice, ...]:
+        return ()
+
+    def volume_id(self, name: str) -> VolumeId:
+        return self.get(name).id
+
+    def recover(self) -> Iterator[str]:
+        return iter(())
 
     def _path(self, name: str) -> Path:
         return Path("/var/lib/rexray/volumes") / name

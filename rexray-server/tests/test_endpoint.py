@@ -7,12 +7,15 @@ import socket
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from rexray.csi.settings import Endpoint
 from rexray.errors import InUse, RexrayError, SettingsError
-from rexray_server.endpoint import Endpoint, listen, parse_endpoint, withdraw
+from rexray_server.csi.server import make_server
+from rexray_server.endpoint import endpoint_to_serve, listen, withdraw
 
 
 def open_at(path: Path, mode: int = 0o600, user: str = "", group: str = "") -> socket.socket:
@@ -31,18 +34,24 @@ def open_at(path: Path, mode: int = 0o600, user: str = "", group: str = "") -> s
     ],
 )
 def test_every_way_to_write_an_endpoint_is_understood(text: str, endpoint: Endpoint) -> None:
-    assert parse_endpoint(text) == endpoint
+    assert endpoint_to_serve(text) == endpoint
 
 
 def test_a_relative_endpoint_is_below_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert parse_endpoint("csi.sock") == Endpoint(path=tmp_path / "csi.sock")
+    assert endpoint_to_serve("csi.sock") == Endpoint(path=tmp_path / "csi.sock")
 
 
-@pytest.mark.parametrize("text", ["tcp://host", "tcp://host:port", "tcp://h:99999", "http://x:1", "/" + "x" * 200])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("tcp://host", "tcp://host:port", "tcp://h:99999", "http://x:1", "/" + "x" * 200),
+        *("tcp://h:²", "/run/a\0b", "localhost:7979", ":7979"),
+    ],
+)
 def test_what_is_no_endpoint_is_refused_by_name(text: str) -> None:
     with pytest.raises(SettingsError, match="endpoint"):
-        parse_endpoint(text)
+        endpoint_to_serve(text)
 
 
 def test_missing_directories_are_made_and_only_the_owner_may_connect(short_dir: Path) -> None:
@@ -59,10 +68,11 @@ def test_mode_and_owner_are_as_asked(short_dir: Path) -> None:
     assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (0o660, os.getuid(), os.getgid())
 
 
-@pytest.mark.parametrize(("user", "group"), [("no-such-user", ""), ("", "no-such-group")])
-def test_an_unknown_owner_is_refused_and_nothing_listens(short_dir: Path, user: str, group: str) -> None:
-    with pytest.raises(SettingsError, match="no such"):
-        open_at(short_dir / "x.sock", user=user, group=group)
+@pytest.mark.parametrize("name", ["no-such-name", "²", "a\0b", "-1", "4294967295", "99999999999", "9" * 5000])
+@pytest.mark.parametrize("kind", ["user", "group"])
+def test_an_unknown_owner_is_refused_and_nothing_listens(short_dir: Path, kind: str, name: str) -> None:
+    with pytest.raises(SettingsError, match=f"X_CSI_ENDPOINT_{kind.upper()}: no such {kind}"):
+        open_at(short_dir / "x.sock", user=name if kind == "user" else "", group=name if kind == "group" else "")
     assert list(short_dir.iterdir()) == []
 
 
@@ -123,6 +133,25 @@ def test_a_socket_that_another_process_put_there_meanwhile_is_left(short_dir: Pa
         withdraw(Endpoint(path=path))
         assert path.is_socket()
         other.communicate(b"")
+
+
+def test_a_host_that_can_be_none_is_refused_by_name() -> None:
+    with pytest.raises(SettingsError, match="is no name of a host"):
+        listen(Endpoint(host="é" * 70, port=0), mode=0, user="", group="")
+
+
+def test_an_address_that_grpc_does_not_take_is_a_setting_that_is_wrong(short_dir: Path) -> None:
+    with ThreadPoolExecutor(1) as pool, pytest.raises(SettingsError, match="cannot listen at"):
+        make_server({}, f"unix:{short_dir}/missing/x.sock", pool)
+
+
+@pytest.mark.parametrize("name", ["100%", "a%41b", "what?", "a#b", "a b"])
+def test_grpc_listens_at_a_path_with_any_character(short_dir: Path, name: str) -> None:
+    path = short_dir / name
+    with ThreadPoolExecutor(1) as pool:
+        server = make_server({}, Endpoint(path=path).target, pool)
+        assert path.is_socket()
+        server.stop(0).wait()
 
 
 def test_a_busy_tcp_port_is_in_use() -> None:

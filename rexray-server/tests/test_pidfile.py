@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,28 @@ def test_whatever_a_stale_file_holds_a_new_owner_takes_it(tmp_path: Path, conten
     pid_file = PidFile(path)
     pid_file.acquire()
     pid_file.release()
+
+
+def test_asking_for_the_owner_over_and_over_keeps_nobody_from_starting(tmp_path: Path) -> None:
+    path = tmp_path / "x.pid"
+    path.touch()
+    ended = threading.Event()
+
+    def ask() -> None:
+        while not ended.is_set():
+            PidFile(path).owner()
+
+    askers = [threading.Thread(target=ask) for _ in range(2)]
+    for asker in askers:
+        asker.start()
+    try:
+        for _ in range(100):
+            pid_file = PidFile(path)
+            pid_file.acquire()
+            assert PidFile(path).owner() == os.getpid()
+            pid_file.release()
+            path.touch()
+    finally:
+        ended.set()
+        for asker in askers:
+            asker.join()

@@ -48,8 +48,8 @@ class Publisher(Protocol):
     def publish(self, record: Record, request: MountRequest) -> Path:
         """Attach and mount; what was done is undone when a step fails."""
 
-    def unpublish(self, record: Record) -> None:
-        """Unmount and detach."""
+    def unpublish(self, record: Record) -> bool:
+        """Unmount and detach; False if it could not be detached yet, for something else on this host uses it."""
 
 
 class Holding:
@@ -120,14 +120,14 @@ class Holding:
 
         Holders that no mount namespace bears out are forgotten: Docker loses an Unmount now and then.
         """
-        was_published = record.published or self._publisher.is_published(record.name)
-        if was_published:
+        was_mounted = bool(record.holders) or self._publisher.is_published(record.name)
+        if record.published or was_mounted:
             self._refuse_if_used(record)
             self._unpublish(record)
         try:
             yield
         except RexrayError:
-            if was_published:
+            if was_mounted:
                 self._publish_again(record)
             raise
         faults.point("removed")
@@ -172,8 +172,7 @@ class Holding:
         try:
             self._publisher.publish(prepared, request)
         except RexrayError as error:
-            if not self._publisher.is_published(prepared.name):
-                self._settle(prepared)
+            self._settle_if_undone(prepared)
             self._tell_failure("mount", prepared.name, error)
             raise
         return prepared
@@ -197,11 +196,21 @@ class Holding:
             log.error("volume %r could not be mounted again: %s", record.name, error)
 
     def _unpublish(self, record: Record) -> None:
-        """Unmount and tidy the record, which stays ``published`` if that fails: a later call tries again."""
-        self._publisher.unpublish(record)
-        self._settle(record)
+        """Unmount and tidy the record, which stays ``published`` if not all is done: a later call tries again."""
+        if self._publisher.unpublish(record):
+            self.settle(record)
+        else:
+            self._records.save(record.published_as())
 
-    def _settle(self, record: Record) -> None:
+    def _settle_if_undone(self, record: Record) -> None:
+        """After a failed mount, whose undoing may have failed as well: then the record stays ``published``."""
+        with contextlib.suppress(RexrayError):
+            if self._publisher.is_published(record.name):
+                return
+            if record.attached_before or not self._publisher.is_attached_here(record):
+                self.settle(record)
+
+    def settle(self, record: Record) -> None:
         """Note that the volume is mounted nowhere; a record that says no more than its name is dropped."""
         if record.volume_id != record.name or record.context:
             self._records.save(record.unpublished())

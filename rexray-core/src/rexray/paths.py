@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from rexray.errors import SettingsError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paths:
@@ -43,10 +45,13 @@ class Paths:
 
 
 def find_paths(environ: Mapping[str, str] | None = None) -> Paths:
-    """The directories for this user and environment (default: the process's own)."""
+    """The directories for this user and environment (default: the process's own), all of them absolute.
+
+    ``SettingsError`` for a user without a home directory, where neither ``$HOME`` nor ``$REXRAY_HOME`` says one.
+    """
     environ = os.environ if environ is None else environ
-    user = Path(environ.get("HOME") or "~").expanduser() / ".rexray"
     home = environ.get("REXRAY_HOME", "")
+    user = _user_directory(environ, home)
     if os.geteuid() == 0 and not home:
         return Paths(
             etc=Path("/etc/rexray"),
@@ -65,3 +70,14 @@ def find_paths(environ: Mapping[str, str] | None = None) -> Paths:
         sockets=base / "run/docker/plugins",
         user=user,
     )
+
+
+def _user_directory(environ: Mapping[str, str], home: str) -> Path:
+    try:
+        return Path(environ.get("HOME") or "~").expanduser().absolute() / ".rexray"
+    except RuntimeError:
+        if home:
+            return Path(home).absolute() / "etc"
+        raise SettingsError(
+            f"$HOME is not set and the user {os.getuid()} has no home directory: set HOME or REXRAY_HOME"
+        ) from None

@@ -11,6 +11,7 @@ A field's type is one of ``str``, ``bool``, ``int``, ``float`` (a duration in se
 ``Path``, ``Secret`` and ``tuple[str, ...]``. Its variable is the key in capitals with ``_`` for ``.``; its flag is
 the key's parts joined, each but the first with a capital (``acme.endpoint`` → ``--acmeEndpoint``). A flag wins over
 the environment, that over the ``-c`` file, that over ``~/.rexray/config.yml``, that over ``/etc/rexray/config.yml``.
+An empty variable is one that is not set.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from rexray.errors import SettingsError
 T = TypeVar("T")
 
 _TRUE = frozenset({"true", "1", "t", "yes", "on"})
-_FALSE = frozenset({"false", "0", "f", "no", "off", ""})
+_FALSE = frozenset({"false", "0", "f", "no", "off"})
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -115,7 +116,7 @@ class Option:
         """The value in the field's type; ``SettingsError`` says what ``origin`` should hold."""
         try:
             parsed = self._convert(value)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RuntimeError):  # RuntimeError: a path in the home of nobody
             shown = "the value" if self.secret else repr(value)
             raise SettingsError(f"{origin}: {shown} is not {self._expected()}") from None
         if self.choices and parsed not in self.choices:
@@ -144,7 +145,7 @@ class Option:
             return "a duration such as 500ms, 3s or 1m"
         if self.octal:
             return "a file mode in octal such as 0660"
-        words: dict[object, str] = {bool: "true or false", int: "a whole number", float: "a number"}
+        words: dict[object, str] = {bool: "true or false", int: "a whole number", float: "a number", Path: "a path"}
         return words.get(self.type, "a list of words" if self.type == tuple[str, ...] else "a text")
 
     def _convert(self, value: object) -> object:
@@ -166,7 +167,7 @@ class Option:
         if self.type is float:
             return float(str(value))
         if self.type is Path:
-            return Path(str(value)).expanduser()
+            return _path(str(value))
         if self.type is Secret:
             return value if isinstance(value, Secret) else Secret(str(value))
         if isinstance(value, bool):
@@ -186,11 +187,23 @@ def _boolean(value: object) -> bool:
 
 
 def _octal(value: object) -> int:
-    return int(str(value).removeprefix("0o"), 8)
+    digits = str(value).removeprefix("0o")
+    if not (digits.isascii() and digits.isdigit()) or int(digits, 8) > 0o777:
+        raise ValueError(digits)
+    return int(digits, 8)
+
+
+def _path(text: str) -> Path:
+    """Absolute from the start: a daemon changes its working directory."""
+    if not text or "\0" in text:
+        raise ValueError(text)
+    return Path(text).expanduser().absolute()
 
 
 def _seconds(value: object) -> float:
     text = str(value).strip()
+    if not text:
+        raise ValueError(text)
     if text.replace(".", "", 1).isdigit():
         return float(text)
     total = 0.0
@@ -222,6 +235,11 @@ class Effective:
     value: object
     origin: str
 
+    @property
+    def where(self) -> str:
+        """The origin for an error message: a file with the key in it."""
+        return self.origin if self.origin.startswith(("$", "-")) else f"{self.origin}: {self.option.key}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
@@ -249,7 +267,7 @@ class Sources:
             if flag in self.flags:
                 return Effective(option=option, value=option.parse(self.flags[flag], flag), origin=flag)
         for name in option.env:
-            if name in self.environ:
+            if self.environ.get(name):
                 origin = f"${name}"
                 return Effective(option=option, value=option.parse(self.environ[name], origin), origin=origin)
         for path, content in reversed(self.files):
@@ -309,5 +327,5 @@ def check_files(sources: Sources, known: Iterable[type]) -> None:
         for name in content:
             if name.split(".")[0] in roots and name not in keys:
                 near = difflib.get_close_matches(name, keys, 1)
-                hint = f"; did you mean {keys[near[0]]!r}?" if near else ""
-                raise SettingsError(f"{path}: unknown setting {name!r}{hint}")
+                hint = f"did you mean {keys[near[0]]!r}?" if near else "remove it, or install the plug-in that has it"
+                raise SettingsError(f"{path}: unknown setting {name!r}; {hint}")

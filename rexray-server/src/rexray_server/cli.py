@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 import click
 
 from rexray.cli.app import App
 from rexray.cli.base import Command, Group, current_app
-
-if TYPE_CHECKING:
-    from rexray.settings import Sources
 
 
 @click.group(cls=Group)
@@ -31,17 +27,21 @@ def start(foreground: bool, nopid: bool, ready_fd: int | None) -> None:
         return
     from rexray_server import daemon
 
+    arguments = _arguments(app)
+    click.echo(daemon.start_in_background([*arguments, *(["--nopid"] if nopid else [])], app.paths))
+
+
+def _arguments(app: App) -> list[str]:
+    """The global flags and the settings flags of this run, for another one."""
     app.sources  # noqa: B018 a wrong configuration file is told here, not by the daemon
-    click.echo(daemon.start_in_background(sys.argv[1:], app.paths))
+    words = [f"--config={app.config}"] if app.config else []
+    return words + [flag if flag == "--debug" else f"{flag}={value}" for flag, value in app.flags.items()]
 
 
 def _serve(app: App, *, pid_file: bool, ready_fd: int | None) -> None:
     from rexray_server.daemon import serve
 
-    def reread() -> Sources:
-        return App(config=app.config, flags=app.flags).sources
-
-    serve(app.sources, app.paths, reread=reread, pid_file=pid_file, ready_fd=ready_fd)
+    serve(app.sources, app.paths, reread=app.read_sources, pid_file=pid_file, ready_fd=ready_fd)
 
 
 @service.command("stop", cls=Command)
@@ -58,9 +58,9 @@ def restart() -> None:
     from rexray_server import daemon
 
     app = current_app()
+    arguments = _arguments(app)
     click.echo(daemon.stop(app.paths))
-    words = [word if word not in ("restart", "reload", "force-reload") else "start" for word in sys.argv[1:]]
-    click.echo(daemon.start_in_background(words, app.paths))
+    click.echo(daemon.start_in_background(arguments, app.paths))
 
 
 @service.command("status", cls=Command)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from typing import TextIO
 
 import click
 
+from rexray.cli import message_of
 from rexray.errors import RexrayError, TimedOut
 from rexray.paths import Paths
 from rexray.settings import Sources
@@ -60,9 +62,9 @@ def serve(
 
             service.run(ready)
         _leave_hung_calls_behind()
-    except RexrayError as error:
+    except (RexrayError, OSError) as error:
         if handshake is not None:
-            _tell(handshake, {"error": str(error)})
+            _tell(handshake, {"error": message_of(error)})
         raise
 
 
@@ -108,7 +110,10 @@ def hints(endpoint: str, paths: Paths) -> str:
 
 
 def start_in_background(arguments: Sequence[str], paths: Paths) -> str:
-    """Start the service as a daemon and wait until it answers; what to tell the user. ``StartFailed`` otherwise."""
+    """Start the service as a daemon and wait until it answers; what to tell the user. ``StartFailed`` otherwise.
+
+    ``arguments`` are those of ``rexray start`` without the ones that this function knows.
+    """
     running = PidFile(paths.pid_file).owner()
     if running is not None:
         return f"REX-Ray is running at PID {running}"
@@ -117,7 +122,7 @@ def start_in_background(arguments: Sequence[str], paths: Paths) -> str:
     with open(paths.log_file, "a+b") as log_file:
         begin = log_file.seek(0, os.SEEK_END)
         process = subprocess.Popen(
-            [sys.executable, "-m", "rexray", *arguments, "--foreground", f"--ready-fd={writer}"],
+            [sys.executable, "-m", "rexray", "start", *arguments, "--foreground", f"--ready-fd={writer}"],
             stdin=subprocess.DEVNULL,
             stdout=log_file,
             stderr=log_file,
@@ -135,18 +140,31 @@ def start_in_background(arguments: Sequence[str], paths: Paths) -> str:
 
 
 def _await_ready(reader: int, process: subprocess.Popen[bytes]) -> dict[str, str]:
-    import select
-
-    with os.fdopen(reader, "rb") as pipe:
-        if not select.select([pipe], [], [], START_SECONDS)[0]:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            return {"error": f"the service was not ready after {START_SECONDS:g} s"}
-        message = pipe.read()
-    answer: dict[str, str] = json.loads(message) if message else {}
-    if "endpoint" not in answer:
+    """What the service tells, nothing if it ended without a word; one that takes too long is killed."""
+    deadline = time.monotonic() + START_SECONDS
+    try:
+        message = _read_to_end(reader, deadline)
+        answer: dict[str, str] = json.loads(message) if message else {}
+        if "endpoint" not in answer:
+            process.wait(max(0.0, deadline - time.monotonic()))
+    except (TimeoutError, subprocess.TimeoutExpired):
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        return {"error": f"the service was not ready after {START_SECONDS:g} s"}
+    finally:
+        os.close(reader)
     return answer
+
+
+def _read_to_end(reader: int, deadline: float) -> bytes:
+    """All that comes through a pipe until its writer closes it; ``TimeoutError`` if that is not by the deadline."""
+    message = b""
+    while select.select([reader], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        part = os.read(reader, 65536)
+        if not part:
+            return message
+        message += part
+    raise TimeoutError
 
 
 def stop(paths: Paths) -> str:

@@ -10,40 +10,23 @@ import pwd
 import socket
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from rexray.csi.settings import Endpoint, parse_endpoint
 from rexray.errors import InUse, SettingsError
 
 _PATH_BYTES = 107
 """The longest path of a unix socket (unix(7))."""
+_LAST_ID = 2**32 - 2
+"""The highest user or group id; the one above it means none (chown(2))."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """An address: a path, or a host and port."""
-
-    path: Path | None = None
-    host: str = ""
-    port: int = 0
-
-    def __str__(self) -> str:
-        if self.path is not None:
-            return str(self.path)
-        return f"tcp://[{self.host}]:{self.port}" if ":" in self.host else f"tcp://{self.host}:{self.port}"
-
-
-def parse_endpoint(text: str) -> Endpoint:
-    """``unix:///path``, ``/path``, a relative path, or ``tcp://host:port``; ``SettingsError`` if it is neither."""
-    if text.startswith("tcp://"):
-        host, colon, port = text.removeprefix("tcp://").rpartition(":")
-        if not colon or not port.isdigit() or int(port) > 65535:
-            raise SettingsError(f"endpoint {text!r}: write tcp://HOST:PORT")
-        return Endpoint(host=host.strip("[]") or "127.0.0.1", port=int(port))
-    scheme, separator, rest = text.partition("://")
-    if separator and scheme != "unix":
-        raise SettingsError(f"endpoint {text!r}: {scheme!r} is not unix or tcp")
-    path = Path(rest if separator else text.removeprefix("unix:")).absolute()
+def endpoint_to_serve(text: str) -> Endpoint:
+    """The endpoint with an absolute path, short enough to listen at; ``SettingsError`` if there is none."""
+    endpoint = parse_endpoint(text)
+    if endpoint.path is None:
+        return endpoint
+    path = endpoint.path.absolute()
     if len(os.fsencode(path)) > _PATH_BYTES:
         raise SettingsError(f"endpoint {path}: a socket's path has at most {_PATH_BYTES} bytes")
     return Endpoint(path=path)
@@ -74,8 +57,10 @@ def listen(endpoint: Endpoint, *, mode: int, user: str, group: str) -> socket.so
                 listener.bind(os.fspath(fresh))
         except OSError as error:
             raise SettingsError(f"endpoint {path}: cannot listen: {error.strerror or error}") from None
-        if owner != (-1, -1):
+        try:
             os.chown(fresh, *owner)
+        except OSError as error:
+            raise SettingsError(f"endpoint {path}: its owner cannot be set: {error.strerror}") from None
         os.chmod(fresh, mode)
         listener.listen(socket.SOMAXCONN)
         os.rename(fresh, path)
@@ -123,6 +108,10 @@ def _take_over(path: Path) -> None:
             return
         except (TimeoutError, BlockingIOError):
             pass  # it listens, and is too busy to accept
+        except OSError as error:
+            raise SettingsError(
+                f"endpoint {path}: in use or not, that cannot be told: {error.strerror}: choose another path"
+            ) from None
     raise InUse(f"endpoint {path}: another process serves it: stop that first or choose another endpoint")
 
 
@@ -133,6 +122,9 @@ def _listen_tcp(endpoint: Endpoint) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((endpoint.host, endpoint.port))
         listener.listen(socket.SOMAXCONN)
+    except (UnicodeError, TypeError):  # whichever bind raises for a host that IDNA cannot encode
+        listener.close()
+        raise SettingsError(f"endpoint {endpoint}: {endpoint.host!r} is no name of a host") from None
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
@@ -142,21 +134,29 @@ def _listen_tcp(endpoint: Endpoint) -> socket.socket:
 
 
 def _user_id(name: str) -> int:
-    if not name:
-        return -1
     try:
-        return int(name) if name.isdigit() else pwd.getpwnam(name).pw_uid
-    except KeyError:
+        return _numeric_id(name) if _is_numeric(name) else pwd.getpwnam(name).pw_uid
+    except (KeyError, ValueError):
         raise SettingsError(f"$X_CSI_ENDPOINT_USER: no such user: {name!r}") from None
 
 
 def _group_id(name: str) -> int:
-    if not name:
-        return -1
     try:
-        return int(name) if name.isdigit() else grp.getgrnam(name).gr_gid
-    except KeyError:
+        return _numeric_id(name) if _is_numeric(name) else grp.getgrnam(name).gr_gid
+    except (KeyError, ValueError):
         raise SettingsError(f"$X_CSI_ENDPOINT_GROUP: no such group: {name!r}") from None
+
+
+def _is_numeric(name: str) -> bool:
+    return not name or (name.isascii() and name.isdigit())
+
+
+def _numeric_id(digits: str) -> int:
+    """The id, -1 for none, which leaves it as it is; ``ValueError`` if there is no such id."""
+    number = int(digits or "-1")
+    if number > _LAST_ID:
+        raise ValueError(digits)
+    return number
 
 
 @contextlib.contextmanager

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 
 from rexray.errors import InUse
+
+_READERS_SECONDS = 2.0
+"""How long to wait while others ask who holds the file: each of them has it for less than a millisecond."""
 
 
 class PidFile:
@@ -31,12 +35,14 @@ class PidFile:
     def _lock(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         descriptor = os.open(self.path, flags, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pid = _read(descriptor)
-            os.close(descriptor)
-            raise InUse(f"REX-Ray is running already at PID {pid or '?'} ({self.path})") from None
+        deadline = time.monotonic() + _READERS_SECONDS
+        while not _try_lock(descriptor, fcntl.LOCK_EX):
+            if not _try_lock(descriptor, fcntl.LOCK_SH) or time.monotonic() > deadline:
+                pid = _read(descriptor)
+                os.close(descriptor)
+                raise InUse(f"REX-Ray is running already at PID {pid or '?'} ({self.path})")
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # it is shared by those who ask for the owner
+            time.sleep(0.002)
         return descriptor
 
     def _is_at_path(self, descriptor: int) -> bool:
@@ -59,16 +65,21 @@ class PidFile:
         except FileNotFoundError:
             return None
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return _read(descriptor)
+            return None if _try_lock(descriptor, fcntl.LOCK_SH) else _read(descriptor)
         finally:
             os.close(descriptor)
-        return None
 
     def is_stale(self) -> bool:
         """Whether the file is there and its process is not."""
         return self.path.exists() and self.owner() is None
+
+
+def _try_lock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _read(descriptor: int) -> int | None:

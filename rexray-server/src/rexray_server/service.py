@@ -17,19 +17,20 @@ from pathlib import Path
 from rexray.core_settings import CoreSettings
 from rexray.csi.local import LocalCaller
 from rexray.csi.plugin import CSIPlugin
-from rexray.csi.settings import CSISettings
+from rexray.csi.settings import CSISettings, Endpoint
 from rexray.csi.volumes import CSIVolumes
-from rexray.errors import NotInstalled, RexrayError, SettingsError, Unsupported
+from rexray.drivers import VolumeDriver
+from rexray.errors import NotInstalled, RexrayError, SettingsError
 from rexray.paths import Paths
 from rexray.registry import registry
-from rexray.settings import Sources
+from rexray.settings import Sources, check_files
 from rexray_server import endpoint as endpoints
 from rexray_server import logs
 from rexray_server.csi.pipeline import Pipeline, parse_plugin_info
 from rexray_server.csi.server import make_server
 from rexray_server.docker.app import DockerApplication
 from rexray_server.mux import Multiplexer
-from rexray_server.settings import BRIDGE, ServerSettings, refuse_unsupported
+from rexray_server.settings import ServerSettings, refuse_other_volume_drivers, refuse_unsupported
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,8 @@ class Configuration:
     @classmethod
     def load(cls, sources: Sources) -> Configuration:
         """All settings of the daemon, checked; ``SettingsError`` if one of them is wrong."""
+        if sources.files:
+            check_files(sources, [CoreSettings, *registry().settings()])
         refuse_unsupported(sources.environ)
         loaded = cls(
             core=sources.load(CoreSettings), csi=sources.load(CSISettings), server=sources.load(ServerSettings)
@@ -62,21 +65,12 @@ class Configuration:
 
 def choose_plugin(config: Configuration, sources: Sources) -> CSIPlugin:
     """The CSI plug-in that the settings name; its ``NotInstalled`` says what to install."""
-    name = config.server.plugin
-    if name == BRIDGE:
-        for driver in config.core.storage_drivers:
-            registry().storage_driver(driver)
-        if config.core.storage_drivers:
-            raise Unsupported(f"CSI plug-in {BRIDGE!r}: bridging to storage drivers is not in this version")
-        raise NotInstalled(
-            f"CSI plug-in {BRIDGE!r} bridges to storage drivers, and none is configured: "
-            "set X_CSI_NATIVE=true to serve directories of this host (csi-vfs)"
-        )
-    plugin = registry().csi_plugin(name)
+    plugin = registry().csi_plugin(config.server.plugin)
     viability = plugin.viable()
     if not viability.ok:
-        raise NotInstalled(f"CSI plug-in {name!r} cannot work here: {viability.reason}")
-    return plugin(*([sources.load(plugin.settings)] if plugin.settings is not None else []))
+        raise NotInstalled(f"CSI plug-in {plugin.name!r} cannot work here: {viability.reason}")
+    refuse_other_volume_drivers(config.core.volume_drivers, plugin.docker_driver)
+    return plugin.make(sources)
 
 
 class Service:
@@ -87,7 +81,7 @@ class Service:
         self._paths = paths
         self._reread = reread
         self._plugin = choose_plugin(self._config, sources)
-        self.endpoint = endpoints.parse_endpoint(self._config.csi.endpoint_or_default(paths))
+        self.endpoint = endpoints.endpoint_to_serve(self._config.csi.endpoint_or_default(paths))
 
     def run(self, ready: Callable[[], None]) -> None:
         """Serve until a signal says stop; ``ready`` is called when connections are answered."""
@@ -105,7 +99,7 @@ class Service:
                 stack.callback(pool.shutdown, wait=False, cancel_futures=True)
             pipeline = Pipeline(self._plugin, self._config.server)
             volumes = self._volumes(pipeline)
-            server = make_server(pipeline.handlers, f"unix:{private}", calls)
+            server = make_server(pipeline.handlers, Endpoint(path=private).target, calls)
             private.chmod(0o600)
             application = DockerApplication(volumes, scope=self._scope()) if volumes else None
             mux = Multiplexer(application=application, grpc_path=str(private), executor=requests)
@@ -130,15 +124,16 @@ class Service:
             await mux.drain(DRAIN_SECONDS)
         log.info("stopped")
 
-    def _volumes(self, pipeline: Pipeline) -> CSIVolumes | None:
+    def _volumes(self, pipeline: Pipeline) -> VolumeDriver | None:
         """Docker's view of the plug-in; it needs both halves of CSI."""
         if self._config.server.no_docker or self._config.server.mode:
             return None
-        return CSIVolumes(self._config.csi, caller=LocalCaller(pipeline.handlers), paths=self._paths)
+        own = self._plugin.volume_driver()
+        return own or CSIVolumes(self._config.csi, caller=LocalCaller(pipeline.handlers), paths=self._paths)
 
     def _scope(self) -> str:
         """What Docker's swarm may think: a volume that only some nodes can reach is not the same on every node."""
-        return "local" if "VOLUME_ACCESSIBILITY_CONSTRAINTS" in self._plugin.capabilities else "global"
+        return "local" if "VOLUME_ACCESSIBILITY_CONSTRAINTS" in self._plugin.offered else "global"
 
     def _announce(self, docker: bool) -> None:
         message = "multiplexed csi+docker endpoint" if docker else "csi endpoint"
@@ -187,7 +182,7 @@ def _allow_many_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _recover(volumes: CSIVolumes) -> None:
+def _recover(volumes: VolumeDriver) -> None:
     """Put right what a crash left; it runs beside the first requests, for each volume under that volume's lock."""
     try:
         for line in volumes.recover():

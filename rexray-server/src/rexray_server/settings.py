@@ -91,6 +91,16 @@ class ServerSettings:
 
 def refuse_unsupported(environ: Mapping[str, str] | None = None) -> None:
     """Refuse gocsi's variables that this version does not honour, rather than ignore them."""
-    found = sorted(name for name in (os.environ if environ is None else environ) if name.startswith(_ETCD))
+    given = os.environ if environ is None else environ
+    found = sorted(name for name in given if name.startswith(_ETCD) and given[name])
     if found:
         raise SettingsError(f"${found[0]}: locks in etcd are not supported: unset it; locks are kept on this host")
+
+
+def refuse_other_volume_drivers(names: tuple[str, ...], served: str) -> None:
+    """Refuse to start for a volume driver that Docker would not get."""
+    if set(names) - {served}:
+        raise SettingsError(
+            f"the setting rexray.volumeDrivers ($REXRAY_VOLUMEDRIVERS) names {', '.join(names)}: "
+            f"with this CSI plug-in the service serves Docker by {served!r} alone: name that or none"
+        )

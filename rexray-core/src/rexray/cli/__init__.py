@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -12,6 +13,7 @@ from rexray.errors import RexrayError
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the program; an error is one line on standard error, with exit status 2 for words that make no command."""
+    _fill_standard_streams()
     from rexray.cli.root import root
 
     try:
@@ -32,9 +34,28 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.stderr.close()  # the reader went away; the interpreter would complain about stdout at exit
         status = 141
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        click.echo(f"error: {where}{error.strerror or error}", err=True)
+        click.echo(f"error: {message_of(error)}", err=True)
         status = 1
     except (click.Abort, KeyboardInterrupt):
         status = 130
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def message_of(error: RexrayError | OSError) -> str:
+    """The line that says an error; one of the operating system's begins with the file that it is about."""
+    if isinstance(error, RexrayError):
+        return str(error)
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}"
+
+
+def _fill_standard_streams() -> None:
+    """Open ``/dev/null`` where the caller closed descriptor 0, 1 or 2, lest a pipe or a socket lands there."""
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest one that is free
+            os.set_inheritable(descriptor, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(descriptor, "r" if name == "stdin" else "w", closefd=False))

@@ -16,11 +16,20 @@ T = TypeVar("T")
 DEFAULT_HOST = "tcp://127.0.0.1:7979"
 
 
+def all_settings() -> list[type]:
+    """The core's settings class and those of every installed plug-in."""
+    from rexray.core_settings import CoreSettings
+    from rexray.registry import registry
+
+    return [CoreSettings, *registry().settings()]
+
+
 @dataclass
 class App:
     """The state of one run; ``flags`` has the settings flags that were given, by their documented name."""
 
     config: Path | None = None
+    """The file of ``-c``, absolute."""
     format: str = ""
     template: str = ""
     verbose: bool = False
@@ -36,9 +45,16 @@ class App:
     @functools.cached_property
     def sources(self) -> Sources:
         """The configuration files, the environment and the flags of this run."""
-        from rexray.settings import Sources, read_files
+        return self.read_sources()
 
-        return Sources(files=read_files(self.paths.config_files, self.config), flags=self.flags)
+    def read_sources(self) -> Sources:
+        """The sources as they are now; ``SettingsError`` for a file with a key that no plug-in has."""
+        from rexray.settings import Sources, check_files, read_files
+
+        sources = Sources(files=read_files(self.paths.config_files, self.config), flags=self.flags)
+        if any(content for _, content in sources.files):
+            check_files(sources, all_settings())
+        return sources
 
     def load(self, settings: type[T]) -> T:
         """An instance of a settings dataclass, from the sources of this run."""

@@ -10,9 +10,12 @@ from typing import Any
 import click
 from click.exceptions import NoSuchOption
 
-from rexray.cli.app import App
+from rexray.cli.app import App, all_settings
 
 FORMATS = ("table", "yaml", "json", "jsonp", "template")
+
+DEFAULT_FORMAT = "tmpl"
+"""The original's word for what is printed without any: by the template if there is one."""
 
 Callback = Callable[[click.Context, click.Parameter, Any], None]
 
@@ -38,7 +41,12 @@ def global_options() -> list[click.Option]:
         _option(
             "-v", "--verbose", "Also lists the flag of every setting in the help text", is_flag=True, is_eager=True
         ),
-        _option("--format", "The output's format: " + ", ".join(FORMATS), type=click.Choice(FORMATS)),
+        _option(
+            "-f",
+            "--format",
+            "The output's format: " + ", ".join(FORMATS),
+            type=click.Choice([*FORMATS, DEFAULT_FORMAT]),
+        ),
         _option("--template", "Print each row by this text, with column names in braces: '{id} {name}'"),
     ]
 
@@ -61,20 +69,31 @@ def _remember_flag(flag: str) -> Callback:
 
 def _remember_attribute(name: str) -> Callback:
     def remember(ctx: click.Context, _: click.Parameter, value: object) -> None:
-        if value not in (None, False):
-            setattr(app_of(ctx), name, value)
+        if value not in (None, False, DEFAULT_FORMAT):
+            # A daemon changes its working directory, and reads the file again later.
+            setattr(app_of(ctx), name, value.absolute() if isinstance(value, Path) else value)
 
     return remember
+
+
+def _fold(word: str) -> str:
+    """Long flags are taken in any case, for the original's generations disagree; ``-C`` is not ``-c``."""
+    return word if len(word) == 1 else word.lower()
+
+
+_CONTEXT = {"help_option_names": ["-?", "--help"], "token_normalize_func": _fold}
 
 
 class _Shared(click.Command):
     """What commands and groups have in common."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs.setdefault("context_settings", {}).setdefault("help_option_names", ["-?", "--help"])
+        kwargs["context_settings"] = {**_CONTEXT, **kwargs.get("context_settings", {})}
         super().__init__(*args, **kwargs)
         own = {name for param in self.params for name in param.opts}
-        self.global_params = [option for option in global_options() if not own & set(option.opts)]
+        self.global_params = [option for option in global_options() if option.opts[-1] not in own]
+        for option in self.global_params:
+            option.opts = [name for name in option.opts if name not in own]
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """The command's own parameters, then the global flags."""
@@ -124,25 +143,23 @@ def write_settings_flags(formatter: click.HelpFormatter) -> None:
                 formatter.write_dl(records)
 
 
-def all_settings() -> list[type]:
-    """The core's settings class and those of every installed plug-in."""
-    from rexray.core_settings import CoreSettings
-    from rexray.registry import registry
-
-    return [CoreSettings, *registry().settings()]
-
-
 def _take_setting_flag(app: App, error: NoSuchOption, args: list[str]) -> list[str]:
     """Move a settings flag and its value from the arguments to the app; raise the error if it is none."""
     from rexray.settings import options_of
 
-    flags = {flag: option for settings in all_settings() for option in options_of(settings) for flag in option.flags}
-    option = flags.get(error.option_name)
+    flags = {
+        flag.lower(): option for settings in all_settings() for option in options_of(settings) for flag in option.flags
+    }
+    asked = error.option_name.lower()
+    option = flags.get(asked)
     if option is None:
-        near = difflib.get_close_matches(error.option_name, [*flags, *(error.possibilities or ())], 1, 0.75)
-        raise NoSuchOption(error.option_name, possibilities=near, ctx=error.ctx)
+        known = [*(option.flags[0] for option in flags.values()), *_flags_of(error.ctx)]
+        near = difflib.get_close_matches(asked, (flag.lower() for flag in known), 1, 0.75)
+        raise NoSuchOption(
+            error.option_name, possibilities=[flag for flag in known if flag.lower() in near][:1], ctx=error.ctx
+        )
     for index, word in enumerate(args):
-        if word.split("=", 1)[0] != error.option_name:
+        if word.split("=", 1)[0].lower() != asked:
             continue
         name, equals, value = word.partition("=")
         rest = args[index + 1 :]
@@ -156,6 +173,12 @@ def _take_setting_flag(app: App, error: NoSuchOption, args: list[str]) -> list[s
         app.flags[option.flags[0]] = value
         return args[:index] + rest
     raise error
+
+
+def _flags_of(ctx: click.Context | None) -> list[str]:
+    """The long flags of the command that is being parsed, as they are documented."""
+    params = ctx.command.get_params(ctx) if ctx else []
+    return [name for param in params for name in param.opts if name.startswith("--")]
 
 
 class Command(_Shared):

@@ -6,9 +6,9 @@ import shlex
 
 import click
 
-from rexray.cli.base import Command, all_settings, current_app
+from rexray.cli.app import all_settings
+from rexray.cli.base import Command, current_app
 from rexray.cli.output import emit
-from rexray.settings import check_files
 
 
 @click.command(cls=Command)
@@ -16,8 +16,6 @@ from rexray.settings import check_files
 def env(origin: bool) -> None:
     """Print the effective settings; secret values are hidden."""
     app = current_app()
-    known = all_settings()
-    check_files(app.sources, known)
     rows = [
         {
             "name": found.option.env[0],
@@ -25,7 +23,7 @@ def env(origin: bool) -> None:
             "origin": found.origin,
             "key": found.option.key,
         }
-        for settings in known
+        for settings in all_settings()
         for found in app.sources.effective(settings)
     ]
     rows.sort(key=lambda row: row["name"])

@@ -86,7 +86,7 @@ class Root(Group):
                     ('-s, --service=""', "The name of the storage service to use"),
                     ('-l, --logLevel="info"', "The log level: debug, info, warn or error"),
                     ("-v, --verbose=false", "Also lists the flag of every setting"),
-                    ('--format="table"', "The output's format: table, yaml, json, jsonp or template"),
+                    ('-f, --format="table"', "The output's format: table, yaml, json, jsonp or template"),
                     ('--template=""', "The text to print each row by, such as '{id} {name}'"),
                 ]
             )

@@ -8,15 +8,15 @@ import stat
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
-from urllib.parse import quote
 
 import grpc
 
 from rexray.csi._pb import csi_pb2 as pb
 from rexray.csi.redaction import redacted
 from rexray.csi.rpc import Call, Rep, Req
+from rexray.csi.settings import parse_endpoint
 from rexray.csi.status import error_of
-from rexray.errors import InvalidRequest, RexrayError, Unavailable
+from rexray.errors import RexrayError, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -46,49 +46,17 @@ class Caller(Protocol):
         ...
 
 
-def target_of(endpoint: str) -> str:
-    """The gRPC target of an endpoint.
-
-    ``unix:///path``, ``unix:path`` and a bare path are unix sockets, relative ones to the working directory;
-    ``tcp://host:port`` and ``host:port`` are not. ``InvalidRequest`` says what an endpoint looks like.
-    """
-    path = _socket_path(endpoint)
-    if path is not None:
-        return "unix:" + quote(path)
-    host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
-    return f"dns:{host or 'localhost'}:{port}"
-
-
-def _socket_path(endpoint: str) -> str | None:
-    """The path of a unix socket, or nothing where the endpoint is a host and a port."""
-    scheme, separator, rest = endpoint.partition("://")
-    if "\0" in endpoint or (separator and scheme not in ("unix", "tcp")):
-        raise _not_an_endpoint(endpoint)
-    if separator and scheme == "tcp":
-        if not rest.rpartition(":")[2].isdecimal():
-            raise _not_an_endpoint(endpoint)
-        return None
-    path = rest if separator else endpoint.removeprefix("unix:")
-    if not path:
-        raise _not_an_endpoint(endpoint)
-    host, colon, port = endpoint.rpartition(":")
-    is_address = colon and port.isdecimal() and "/" not in host and host != "unix"
-    return None if is_address and not separator else path
-
-
-def _not_an_endpoint(endpoint: str) -> InvalidRequest:
-    return InvalidRequest(
-        f"{endpoint!r} is no endpoint: say unix:///path/to/csi.sock, tcp://host:port or the path of a socket"
-    )
-
-
 class CSIClient:
-    """A connection to a CSI endpoint, safe to use from many threads; a context manager that closes itself."""
+    """A connection to a CSI endpoint, safe to use from many threads; a context manager that closes itself.
+
+    The endpoint may be written as :func:`~rexray.csi.settings.parse_endpoint` reads it; ``SettingsError`` otherwise.
+    """
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
-        self._path = _socket_path(endpoint)
-        self._channel = grpc.insecure_channel(target_of(endpoint), options=_OPTIONS)
+        address = parse_endpoint(endpoint)
+        self._path = address.path
+        self._channel = grpc.insecure_channel(address.target, options=_OPTIONS)
 
     def __enter__(self) -> Self:
         return self

@@ -31,6 +31,9 @@ class CSIPlugin(Driver):
         """What serves Docker beside this plug-in; None, and the volume driver ``csi`` does, through its services."""
         return None
 
+    docker_driver: ClassVar[str] = "csi"
+    """The name of the volume driver that serves Docker beside it."""
+
     @abstractmethod
     def services(self, wanted: Collection[str] = SERVICES) -> Mapping[str, object]:
         """An object for each of :data:`SERVICES` that the plug-in has and that is wanted.

@@ -159,22 +159,26 @@ class Publisher:
             undo.pop_all()
         return target
 
-    def unpublish(self, record: Record) -> None:
-        """Unpublish, unstage and detach; the mount is verified to be gone."""
+    def unpublish(self, record: Record) -> bool:
+        """Unpublish, unstage and detach; the mount is verified to be gone. False if it is to be detached later."""
         self._node_unpublish(record)
         faults.point("csi-unpublished")
         if self.is_published(record.name):
             raise NotReady(f"{self.target(record.name)}: still mounted after it was unpublished")
         self._unstage(record)
         faults.point("csi-unstaged")
-        self._let_go(record)
+        detached = self._let_go(record)
         faults.point("csi-detached")
+        return detached
 
-    def _let_go(self, record: Record) -> None:
-        """Detach, unless an orchestrator attached the volume before us or mounts it now: then that is its part."""
+    def _let_go(self, record: Record) -> bool:
+        """Detach, unless an orchestrator attached the volume before us; False if something mounts it now."""
         if not record.attached_before:
-            with contextlib.suppress(InUse):
+            try:
                 self.detach(record)
+            except InUse:
+                return False
+        return True
 
     def _node_unpublish(self, record: Record) -> None:
         self._call(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from rexray import faults
-from rexray.errors import AlreadyExists, Forbidden
+from rexray.errors import AlreadyExists, Forbidden, InUse
 from rexray.state import Record, Records
 from rexray.types import Device, Volume
 from rexray.volumes.options import Reader, Wishes
@@ -49,9 +49,8 @@ class Creator:
             if known is None:
                 raise Forbidden(f"volume {name!r} does not exist, and rexray.volume.create.disable forbids to make it")
             return known
-        if known is None and wishes.context:
-            record = Record(name=name, volume_id="", context=wishes.context)
-            self._records.save(record, durable=True)
+        if known is None:
+            record = self._begin(name, wishes, record)
             faults.point("volume-create-noted")
         volume = self._platform.storage.create(wishes.spec)
         faults.point("volume-created")
@@ -61,6 +60,15 @@ class Creator:
         if UNFORMATTED in record.context:
             self._format(record)
         return volume
+
+    def _begin(self, name: str, wishes: Wishes, left: Record | None) -> Record:
+        """Note what a new volume shall be; what is ``left`` of an earlier one of that name says nothing about it."""
+        if left is not None and (left.holders or self._publisher.is_published(name)):
+            raise InUse(f"volume {name!r} is gone from the platform and still mounted here: unmount it first")
+        record = Record(name=name, volume_id="", context=wishes.context)
+        if left is not None or wishes.context:
+            self._records.save(record, durable=True)
+        return record
 
     def _refuse_overwrite(self, name: str, wishes: Wishes, record: Record | None) -> None:
         """A create that is repeated, as Docker does at will, must never format what is in use by now."""

@@ -50,7 +50,7 @@ class DefaultVolumes(VolumeDriver):
         self._platform = platform
         self._storage = platform.storage
         mount_root = settings.mount_path if settings.mount_path != Path() else paths.lib / "volumes"
-        self._publisher = BlockPublisher(platform, settings, mount_root)
+        self._publisher = BlockPublisher(platform, settings, mount_root, Locks(paths.run / "device-locks"))
         self._records = Records(paths.lib / "docker" / platform.storage.name)
         self._creator = Creator(settings, platform, self._publisher, self._records)
         self._holding = Holding(self.name, self._publisher, self._records, Locks(paths.run / "locks"))
@@ -119,6 +119,7 @@ class DefaultVolumes(VolumeDriver):
             if instance_id != self.instance_id():
                 return self._storage.attach(VolumeId(record.volume_id), instance_id, force=force)
             attachment = self._publisher.attach(record, force=force)
+            self._settle_unmounted(record)  # whoever attaches by name will detach by name
             source = self._publisher.preparer.connect(attachment)
             return replace(attachment, device=str(source.path) if isinstance(source, Device) else source.source)
 
@@ -130,10 +131,11 @@ class DefaultVolumes(VolumeDriver):
             if instance_id != self.instance_id():
                 self._storage.detach(VolumeId(record.volume_id), instance_id, force=force)
                 return
-            if record.published:
+            if record.holders or self._publisher.is_published(record.name):
                 raise InUse(f"volume {name!r} is mounted for {count(record.holders)}: unmount it first")
             for attachment in self._storage.attachments(VolumeId(record.volume_id), instance_id):
                 self._publisher.detach(record, attachment, force=force)
+            self._settle_unmounted(record)
 
     def network_name(self, name: str, instance_id: InstanceId) -> str:
         """What the node finds the device by, while the volume is attached to that instance."""
@@ -169,6 +171,11 @@ class DefaultVolumes(VolumeDriver):
     def volume_id(self, name: str) -> VolumeId:
         """The id of a volume that is given by its name or its id."""
         return self._find(check_name(name)).id
+
+    def _settle_unmounted(self, record: Record) -> None:
+        """Forget what an interrupted operation still had to undo, for it is not to be undone any more."""
+        if record.published and not record.holders and not self._publisher.is_published(record.name):
+            self._holding.settle(record)
 
     def _described(self, volume: Volume) -> Volume:
         """The volume with its mount point in this host's attachment."""

@@ -9,10 +9,14 @@ from pathlib import Path
 
 from rexray import faults
 from rexray.drivers import NodeDriver, OSDriver
-from rexray.errors import AlreadyExists, InUse, NotReady, RexrayError
+from rexray.errors import AlreadyExists, InUse, NotReady, RexrayError, Unsupported
+from rexray.locks import Locks
 from rexray.types import Attachment, Device, Directory, MountPoint
 
 log = logging.getLogger(__name__)
+
+LOCK_SECONDS = 60.0
+"""How long a mount waits for another one of the same device."""
 
 FILESYSTEMS = frozenset({"btrfs", "exfat", "ext2", "ext3", "ext4", "f2fs", "iso9660", "ntfs", "udf", "vfat", "xfs"})
 """What is mounted when a probe finds it; anything else that it finds, such as ``crypto_LUKS``, is left alone."""
@@ -21,9 +25,10 @@ FILESYSTEMS = frozenset({"btrfs", "exfat", "ext2", "ext3", "ext4", "f2fs", "iso9
 class Preparer:
     """Makes attached volumes usable on this host. Every method is idempotent."""
 
-    def __init__(self, node: NodeDriver, os_driver: OSDriver, *, attach_timeout: float) -> None:
+    def __init__(self, node: NodeDriver, os_driver: OSDriver, locks: Locks, *, attach_timeout: float) -> None:
         self._node = node
         self._os = os_driver
+        self._locks = locks
         self._attach_timeout = attach_timeout
 
     def connect(self, attachment: Attachment) -> Device | Directory:
@@ -56,14 +61,24 @@ class Preparer:
             return self._os.mount(source, target, fs_type=source.fs_type, options=options)
         if self._os.mounts(target=target):
             return self._os.mount(source, target, fs_type=fs_type, options=options)
-        found = self._filesystem(source, fs_type, default_fs_type, options=options, overwrite=overwrite)
-        faults.point("volume-formatted")
-        mounted = self._os.mount(source, target, fs_type=found, options=options)
+        with self._locks.hold(source.path.name, owner=f"mount at {target}", timeout=LOCK_SECONDS):
+            # Docker and an orchestrator may want one volume at once, and only one of them may find it blank.
+            found = self._filesystem(source, fs_type, default_fs_type, options=options, overwrite=overwrite)
+            faults.point("volume-formatted")
+            mounted = self._os.mount(source, target, fs_type=found, options=options)
         faults.point("volume-mounted")
         if "ro" not in options:
-            with undone_on_error(lambda: self._os.unmount(target)):
-                self._os.grow(source, target)
+            self._grow(source, target)
         return mounted
+
+    def _grow(self, device: Device, target: Path) -> None:
+        """Use all of a device that has grown; a filesystem that cannot, keeps its size and its data are there."""
+        try:
+            self._os.grow(device, target)
+        except Unsupported:
+            return
+        except RexrayError as error:
+            log.warning("%s keeps its size: %s", target, error)
 
     def _filesystem(
         self, device: Device, fs_type: str, default: str, *, options: tuple[str, ...], overwrite: bool

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rexray import faults, mounts
 from rexray.errors import Busy, InUse, NotFound, NotReady, RexrayError, TimedOut, Unavailable
+from rexray.locks import Locks
 from rexray.registry import registry
 from rexray.state import Record
 from rexray.types import Attachment, Instance, MountRequest, VolumeId
@@ -24,11 +25,11 @@ _PASSING = (Busy, TimedOut, Unavailable)
 class BlockPublisher:
     """Publishes volumes of one platform at ``<mount root>/NAME``; the callers hold the volume's lock."""
 
-    def __init__(self, platform: Platform, settings: VolumeSettings, mount_root: Path) -> None:
+    def __init__(self, platform: Platform, settings: VolumeSettings, mount_root: Path, locks: Locks) -> None:
         self._platform = platform
         self._settings = settings
         self._mount_root = mount_root
-        self.preparer = Preparer(platform.node, platform.os, attach_timeout=settings.attach_timeout)
+        self.preparer = Preparer(platform.node, platform.os, locks, attach_timeout=settings.attach_timeout)
 
     @functools.cached_property
     def instance(self) -> Instance:
@@ -88,8 +89,11 @@ class BlockPublisher:
             self._make_root(target, read_only=request.read_only)
         return target
 
-    def unpublish(self, record: Record) -> None:
-        """Unmount, disconnect and detach; what was attached before the mount stays so."""
+    def unpublish(self, record: Record) -> bool:
+        """Unmount, disconnect and detach; what was attached before the mount stays so.
+
+        False if something else on this host has the device mounted, such as a container or an orchestrator.
+        """
         target = self.target(record.name)
         self._platform.os.unmount(target)
         faults.point("volume-unmounted")
@@ -98,14 +102,17 @@ class BlockPublisher:
         if self.is_published(record.name):
             raise NotReady(f"{target}: still mounted after it was unmounted")
         if record.attached_before:
-            return
+            return True
         try:
             attachment = self._attachment(record)
         except NotFound:
-            return  # somebody deleted the volume: there is nothing to let go of
+            return True  # somebody deleted the volume: there is nothing to let go of
         if attachment is not None:
-            with contextlib.suppress(InUse):  # an orchestrator mounts it too: its detach comes later
+            try:
                 self.detach(record, attachment)
+            except InUse:
+                return False
+        return True
 
     def attach(self, record: Record, *, force: bool = False) -> Attachment:
         """Attach to this host; attached here already is success."""

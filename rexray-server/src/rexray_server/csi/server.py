@@ -13,7 +13,7 @@ import grpc
 from rexray.csi import rpc
 from rexray.csi.local import Handler
 from rexray.csi.status import status_of
-from rexray.errors import RexrayError
+from rexray.errors import RexrayError, SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,10 @@ MAX_MESSAGE = 64 << 20
 
 
 def make_server(handlers: Mapping[str, Handler], address: str, executor: Executor) -> grpc.Server:
-    """A server for the handlers, listening at the address; the caller starts and stops it."""
+    """A server for the handlers, listening at the address; the caller starts and stops it.
+
+    The address is a gRPC target, with the path of a socket percent-encoded; ``SettingsError`` if it is of no use.
+    """
     server = grpc.server(
         executor,  # type: ignore[arg-type]
         options=[
@@ -37,7 +40,10 @@ def make_server(handlers: Mapping[str, Handler], address: str, executor: Executo
             by_service.setdefault(f"csi.v1.{call.service}", {})[call.name] = _method(call, handlers[call.path])
     for service, methods in by_service.items():
         server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, methods)])
-    server.add_insecure_port(address)
+    try:
+        server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise SettingsError(f"cannot listen at {address}: {' '.join(str(error).split())}") from None
     return server
 
 

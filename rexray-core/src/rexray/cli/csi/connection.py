@@ -10,7 +10,8 @@ import click
 
 from rexray.cli.base import Command, Group, app_of
 from rexray.cli.csi.values import duration, key_values
-from rexray.csi.settings import CSISettings
+from rexray.csi.settings import CSISettings, parse_endpoint
+from rexray.errors import SettingsError
 
 DEFAULT_TIMEOUT = 60.0
 
@@ -45,7 +46,7 @@ def _options() -> list[click.Parameter]:
             metavar="ENDPOINT",
             help="The CSI endpoint [$CSI_ENDPOINT]",
             expose_value=False,
-            callback=_remember,
+            callback=_remember_endpoint,
         ),
         click.Option(
             ["-t", "--timeout"],
@@ -70,6 +71,15 @@ def _options() -> list[click.Parameter]:
 def _remember(ctx: click.Context, param: click.Parameter, value: object) -> None:
     if value is not None:
         ctx.meta[f"{_META}{param.name}"] = value
+
+
+def _remember_endpoint(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        try:
+            parse_endpoint(value)
+        except SettingsError as error:
+            raise click.BadParameter(str(error), ctx, param) from None
+    _remember(ctx, param, value)
 
 
 def _remember_pairs(ctx: click.Context, param: click.Parameter, value: Sequence[Mapping[str, str]]) -> None:

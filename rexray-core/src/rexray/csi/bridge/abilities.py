@@ -48,9 +48,9 @@ NODE = (
 """What this host can do for the volumes of any platform."""
 
 
-def of_controller(storage: StorageDriver) -> tuple[str, ...]:
+def of_controller(storage: type[StorageDriver]) -> tuple[str, ...]:
     """The capabilities of the controller service."""
-    return (*ALWAYS, *(name for mixin, names in BY_MIXIN if isinstance(storage, mixin) for name in names))
+    return (*ALWAYS, *(name for mixin, names in BY_MIXIN if issubclass(storage, mixin) for name in names))
 
 
 def of_plugin(storage: type[StorageDriver], *, controller: bool) -> tuple[str, ...]:

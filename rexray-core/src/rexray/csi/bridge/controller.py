@@ -40,7 +40,7 @@ class Controller(AttachCalls, SnapshotCalls, HealthCalls):
         self, request: pb.ControllerGetCapabilitiesRequest, _: Context
     ) -> pb.ControllerGetCapabilitiesResponse:
         """What the storage driver can do."""
-        names = abilities.of_controller(self._storage)
+        names = abilities.of_controller(type(self._storage))
         return pb.ControllerGetCapabilitiesResponse(
             capabilities=[_Capability(rpc=_Capability.RPC(type=name)) for name in names]
         )

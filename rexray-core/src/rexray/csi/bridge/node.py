@@ -18,6 +18,7 @@ from rexray.csi.bridge.staged import Staged, StagedVolumes
 from rexray.csi.mountgroup import give_to_group
 from rexray.drivers import NodeDriver, OSDriver, StorageDriver, Topology
 from rexray.errors import AlreadyExists, InUse, InvalidRequest, NotFound, NotReady
+from rexray.locks import Locks
 from rexray.paths import Paths
 from rexray.types import Device, Directory, Instance
 from rexray.volumes.preparing import Preparer, ignore_in_use, undone_on_error
@@ -43,7 +44,8 @@ class Node(NodeHealthCalls):
         self._os = os_driver
         self._settings = settings
         self._has_topology = issubclass(storage, Topology)
-        self._preparer = Preparer(node, os_driver, attach_timeout=settings.attach_timeout)
+        locks = Locks(paths.run / "device-locks")
+        self._preparer = Preparer(node, os_driver, locks, attach_timeout=settings.attach_timeout)
         self._staged = StagedVolumes(paths, node.name)
 
     def NodeGetCapabilities(self, request: pb.NodeGetCapabilitiesRequest, _: Context) -> pb.NodeGetCapabilitiesResponse:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Self
 
 from rexray.csi.plugin import SERVICES, CSIPlugin
+from rexray.errors import NotInstalled
 from rexray.paths import Paths, find_paths
 from rexray.registry import registry
 from rexray.settings import Sources
@@ -20,6 +21,7 @@ class Bridge(CSIPlugin):
     """Serves the configured storage driver; each half makes only the drivers that it needs."""
 
     name = "libstorage"
+    docker_driver = "docker"
 
     def __init__(self, sources: Sources, paths: Paths | None = None) -> None:
         self._sources = sources
@@ -32,14 +34,20 @@ class Bridge(CSIPlugin):
     @classmethod
     def make(cls, sources: Sources) -> Self:
         """The bridge to what the sources configure; ``NotInstalled`` says what to install."""
-        return cls(sources)
+        try:
+            return cls(sources)
+        except NotInstalled as error:
+            hint = "or set X_CSI_NATIVE=true to serve directories of this host (csi-vfs)"
+            raise NotInstalled(f"CSI plug-in {cls.name!r} bridges to storage drivers: {error}; {hint}") from None
 
     @property
     def offered(self) -> tuple[str, ...]:
         """What the storage driver's mixins stand for."""
         from rexray.csi.bridge import abilities
 
-        return abilities.of_controller(self.storage()) if self._storage is not None else ()
+        storage = registry().storage_driver(self._storage_name)
+        plugin = abilities.of_plugin(storage, controller=True)
+        return tuple(dict.fromkeys((*plugin, *abilities.of_controller(storage), *abilities.NODE)))
 
     def storage(self) -> StorageDriver:
         """The storage driver, made when a controller first needs it: it holds credentials."""

@@ -20,7 +20,7 @@ _STAGING, _ACCESS, _OWN = "staging", "access", ("staging", "access")
 
 
 def key_of(volume_id: str) -> str:
-    """A file name for a volume; ids that are names themselves are kept, as Docker's side of the same volume does."""
+    """A file name for a volume; an id that is one itself is kept."""
     try:
         return check_name(volume_id)
     except InvalidRequest:
@@ -67,8 +67,11 @@ class StagedVolumes:
         self._locks = Locks(paths.run / "locks")
 
     def lock(self, volume_id: str, call: str) -> AbstractContextManager[None]:
-        """The volume's lock, which Docker's side takes too; ``Busy`` says which operation has it."""
-        return self._locks.hold(key_of(volume_id), owner=f"{call} of {volume_id!r}", timeout=LOCK_SECONDS)
+        """The volume's lock; ``Busy`` says which operation has it.
+
+        It is not the one that volume drivers take: the volume driver ``csi`` holds that while it calls this service.
+        """
+        return self._locks.hold("staged-" + key_of(volume_id), owner=f"{call} of {volume_id!r}", timeout=LOCK_SECONDS)
 
     def find(self, volume_id: str) -> Staged | None:
         """What is known of a volume, None if it is not staged."""
