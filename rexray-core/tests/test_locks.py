@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from rexray.errors import Busy
-from rexray.locks import Locks
+from rexray.locks import WAITERS, Locks
 
 HOLD = """
 import pathlib, sys
-from rexray.locks import Locks
+from rexray.locks import WAITERS, Locks
 with Locks(pathlib.Path(sys.argv[1])).hold("data", owner="Mount of 'data'", timeout=1):
     print("held", flush=True)
     sys.stdin.read()
@@ -109,3 +109,24 @@ def test_another_process_excludes_this_one_until_it_is_killed(tmp_path: Path) ->
         start = time.monotonic()
         with locks.hold("data", owner="test", timeout=10):
             assert time.monotonic() - start < 5
+
+
+def test_one_stuck_key_does_not_take_every_thread() -> None:
+    locks = Locks()
+    refused: list[str] = []
+    done = threading.Event()
+
+    def wait() -> None:
+        try:
+            with locks.hold("data", owner="Mount of 'data'", timeout=30):
+                assert done.wait(30)
+        except Busy as error:
+            refused.append(str(error))
+            if len(refused) == 40 - WAITERS - 1:
+                done.set()
+
+    with ThreadPoolExecutor(40) as pool:
+        for task in [pool.submit(wait) for _ in range(40)]:
+            task.result(60)
+    assert len(refused) == 40 - WAITERS - 1
+    assert all("others are pending behind Mount of 'data'" in message for message in refused)

@@ -17,6 +17,10 @@ from pathlib import Path
 from rexray.errors import Busy
 
 
+WAITERS = 32
+"""How many threads wait for one lock; the next is told at once, so that one stuck volume leaves threads for others."""
+
+
 @dataclass(slots=True)
 class _Lock:
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -52,6 +56,8 @@ class Locks:
     def _thread_lock(self, key: str, owner: str, deadline: float) -> Iterator[None]:
         with self._table:
             entry = self._locks.setdefault(key, _Lock())
+            if entry.users > WAITERS:
+                raise Busy(f"{owner}: {WAITERS} others are pending behind {entry.owner}: try again")
             entry.users += 1
         try:
             if not entry.lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
