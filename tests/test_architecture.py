@@ -38,6 +38,7 @@ PLATFORMS = {
     "gce",
     "gcepd",
     "isilon",
+    "loop",
     "openstack",
     "rackspace",
     "rbd",

@@ -122,7 +122,7 @@ def test_the_volume_command_works_through_the_daemon(daemon: Daemon) -> None:
     assert Path(path).is_dir()
     assert daemon.rexray("volume", "path", "data").stdout.strip() == path
     assert daemon.docker("VolumeDriver.Path", Name="data") == {"Mountpoint": path}
-    refused = daemon.rexray("volume", "detach", "data", "-i", "elsewhere")
+    refused = daemon.rexray("volume", "detach", "data", "--instanceid", "elsewhere")
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
     taken = daemon.rexray("snapshot", "create", "--volumeid", "data", "--snapshotname", "before")
     assert taken.returncode == 0, taken.stderr

@@ -9,33 +9,73 @@ from rexray import catalog
 from rexray.cli.app import App
 from rexray.core_settings import CoreSettings
 from rexray.drivers import Driver, OSDriver, VolumeDriver
-from rexray.errors import InvalidRequest, NotInstalled
+from rexray.errors import InvalidRequest, NotInstalled, SettingsError
 from rexray.registry import registry
+from rexray.settings import Effective
 
 D = TypeVar("D", bound=Driver)
 
+DEFAULT_VOLUMES = "docker"
+"""The volume driver that composes storage drivers."""
+
 
 def volume_driver(app: App) -> VolumeDriver:
-    """The volume driver of this run."""
-    _refuse_remote(app)
-    names = app.load(CoreSettings).volume_drivers
-    return _make(app, _choose("volume", names, registry().volume_driver, "rexray-core[csi]"))
+    """The volume driver of this run.
+
+    The settings name it; else it is the one for the storage drivers that the settings name, a service being one of
+    them; else the first installed one that can work here.
+    """
+    _refuse_host(app)
+    service = _given(app, "service")
+    name = _named(app, "volume_drivers")
+    if not name and (service or _given(app, "storage_drivers")):
+        name = DEFAULT_VOLUMES
+    driver = _choose("volume", name, registry().volume_driver, "rexray-core[csi]")
+    if service and driver.name != DEFAULT_VOLUMES:
+        raise InvalidRequest(
+            f"{service.where}: volume driver {driver.name!r} has no storage services: leave it out, "
+            f"or use the volume driver {DEFAULT_VOLUMES!r}"
+        )
+    return driver.make(app.sources)
 
 
 def os_driver(app: App) -> OSDriver:
-    """The OS driver of this run."""
-    _refuse_remote(app)
-    names = app.load(CoreSettings).os_drivers
-    return _make(app, _choose("os", names, registry().os_driver, "rexray-os-linux"))
+    """The OS driver of this run; which storage service is used makes no difference to it."""
+    _refuse_host(app)
+    driver = _choose("os", _named(app, "os_drivers"), registry().os_driver, "rexray-os-linux")
+    return driver.make(app.sources)
 
 
-def _choose(kind: str, names: tuple[str, ...], load: Callable[[str], type[D]], distribution: str) -> type[D]:
-    """The first named driver, or the first installed one that can work here."""
-    if names:
-        return load(names[0])
+def _effective(app: App, field: str) -> Effective:
+    return next(found for found in app.sources.effective(CoreSettings) if found.option.name == field)
+
+
+def _given(app: App, field: str) -> Effective | None:
+    """What holds for a setting of the core, if somebody set it to something."""
+    found = _effective(app, field)
+    return found if found.value and app.sources.given(found.option) else None
+
+
+def _named(app: App, field: str) -> str:
+    """The driver that a setting of the core names, nothing if none; ``SettingsError`` if it names several."""
+    found = _effective(app, field)
+    names = tuple(found.value) if isinstance(found.value, tuple) else ()
+    if len(names) > 1:
+        raise SettingsError(f"{found.where}: several drivers are named, {', '.join(names)}: choose one")
+    return names[0] if names else ""
+
+
+def _choose(kind: str, name: str, load: Callable[[str], type[D]], distribution: str) -> type[D]:
+    """The named driver, or the first installed one that can work here."""
+    if name:
+        return load(name)
     reasons = []
     for entry in catalog.entries(kind):
-        driver = load(entry.name)
+        try:
+            driver = load(entry.name)
+        except NotInstalled as error:
+            reasons.append(f"{entry.name}: {error}")
+            continue
         viability = driver.viable()
         if viability.ok:
             return driver
@@ -45,12 +85,10 @@ def _choose(kind: str, names: tuple[str, ...], load: Callable[[str], type[D]], d
     raise NotInstalled(f"no {kind} driver is installed: pip install {distribution}")
 
 
-def _make(app: App, driver: type[D]) -> D:
-    return driver(*([app.load(driver.settings)] if driver.settings is not None else []))
-
-
-def _refuse_remote(app: App) -> None:
+def _refuse_host(app: App) -> None:
     """A service address is honoured or refused, never ignored."""
-    for flag, what in (("--host", "a service address"), ("--service", "a storage service")):
-        if flag in app.flags:
-            raise InvalidRequest(f"{flag}: this version talks to no REST service and cannot use {what}: leave it out")
+    found = _given(app, "host")
+    if found:
+        raise InvalidRequest(
+            f"{found.where}: this version talks to no REST service and cannot use a service address: leave it out"
+        )

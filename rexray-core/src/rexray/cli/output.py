@@ -7,9 +7,10 @@ A template is a text with column names in braces, as in Python's ``str.format``:
 from __future__ import annotations
 
 import json
+import re
 import string
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import click
 
@@ -19,41 +20,92 @@ from rexray.errors import InvalidRequest
 Row = Mapping[str, object]
 
 
+Columns = Sequence[str] | Callable[[Sequence[Row]], Sequence[str]]
+"""The columns of a table, or what tells them once the rows are known."""
+
+
 def emit(
     rows: Iterable[Row],
-    columns: Sequence[str],
+    columns: Columns,
     fmt: str | None = None,
     *,
     template: str = "",
     quiet: bool = False,
+    default: str = "table",
 ) -> None:
-    """Print rows in a format of :data:`rexray.cli.base.FORMATS`, by default the one that the user asked for.
+    """Print rows in a format of :data:`rexray.cli.base.FORMATS`: ``fmt``, else the user's, else the ``default``.
 
-    Tables and templates have the ``columns``, JSON and YAML all that the rows hold. ``quiet`` leaves out a
-    table's header.
+    Tables and templates have the ``columns``, JSON and YAML all that the rows hold; a template may also use what else
+    the rows hold. ``quiet`` leaves out a table's header.
     """
     app = current_app()
-    chosen = fmt or app.format or ("template" if app.template else "table")
+    chosen = fmt or app.format or ("template" if app.template else default)
+    held = list(rows)
+    names = columns(held) if callable(columns) else columns
     if chosen == "table":
-        lines = table(rows, columns, header=not quiet)
+        lines = table(held, names, header=not quiet)
     elif chosen == "template":
-        lines = [apply_template(template or app.template, row, columns) for row in rows]
+        names = tuple(dict.fromkeys([*names, *(held[0] if held else ())]))
+        lines = [apply_template(template or app.template, row, names) for row in held]
     else:
-        lines = [dump(list(rows), chosen)]
+        lines = [dump(held, chosen)]
     for line in lines:
         click.echo(line)
+
+
+class Printer:
+    """Prints what a command did to one object after the other.
+
+    Where the rows have a ``line`` of their own and no format was asked for, each is printed when it is added; else
+    they are printed together by :meth:`finish`.
+    """
+
+    def __init__(self, columns: Columns, *, line: str = "", quiet: bool = False) -> None:
+        self._columns = columns
+        self._line = line if is_plain() else ""
+        self._quiet = quiet
+        self._rows: list[Row] = []
+
+    def add(self, row: Row) -> None:
+        """Print a row, or keep it."""
+        if self._line:
+            if row[self._line]:
+                click.echo(row[self._line])
+        else:
+            self._rows.append(row)
+
+    def finish(self, *, failed: bool) -> None:
+        """Print the rows that were kept; none at all after a failure are not worth a header."""
+        if not self._line and (self._rows or not failed):
+            emit(self._rows, self._columns, quiet=self._quiet)
+
+
+def is_plain() -> bool:
+    """Whether the user asked for no format of their own."""
+    app = current_app()
+    return not (app.format or app.template)
 
 
 def dump(value: object, fmt: str) -> str:
     """A value as ``json`` (one line), ``jsonp`` (indented) or ``yaml``, keys in their order, no line end."""
     if fmt == "yaml":
-        import yaml  # most runs print no YAML
-
-        text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=float("inf"))
-        return text.rstrip("\n")
+        return _yaml(value)
     if fmt == "jsonp":
         return json.dumps(value, ensure_ascii=False, indent=2)
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _yaml(value: object) -> str:
+    import yaml  # most runs print no YAML
+
+    class Dumper(yaml.SafeDumper):
+        """Writes an empty text as the original did: ``""``."""
+
+    Dumper.add_representer(
+        str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if text else '"')
+    )
+    text: str = yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=float("inf"))
+    return text.rstrip("\n")
 
 
 def table(rows: Iterable[Row], columns: Sequence[str], *, header: bool = True) -> list[str]:
@@ -71,6 +123,8 @@ def check_template(template: str, columns: Sequence[str]) -> None:
     """Refuse a template that is empty, is malformed or names a column that there is not: ``InvalidRequest``."""
     if not template:
         raise InvalidRequest(f"--format template needs --template TEXT, with {_braced(columns)}")
+    if re.search(r"\{\{-?\s*[.a-z]", template):
+        raise InvalidRequest(f"template {template!r}: a column is written {{name}} here, not as in Go")
     try:
         names = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
     except ValueError as error:
@@ -109,6 +163,13 @@ def plain(value: object) -> str | int | float:
         case list() | tuple():
             return ",".join(str(plain(item)) for item in value)
     return str(value)
+
+
+def clipped(text: str, width: int) -> str:
+    """As much of a text as fits into the columns of a terminal."""
+    while text and _width(text) > width:
+        text = text[:-1]
+    return text
 
 
 def _width(text: str) -> int:

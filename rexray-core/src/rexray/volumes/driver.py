@@ -153,8 +153,7 @@ class DefaultVolumes(VolumeDriver):
     def recover(self) -> Iterator[str]:
         """Finish what a crash or a reboot interrupted, and say what was done, a line each."""
         for name in self._holding.held():
-            if self._publisher.is_published(name):
-                self._platform.os.thaw(self._publisher.target(name))  # a snapshot may have been interrupted
+            self._publisher.thaw(name)
         yield from self._holding.recover()
 
     def capability(self, mixin: type[M]) -> M:

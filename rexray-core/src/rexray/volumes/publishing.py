@@ -95,6 +95,7 @@ class BlockPublisher:
         False if something else on this host has the device mounted, such as a container or an orchestrator.
         """
         target = self.target(record.name)
+        self.thaw(record.name)  # an unmounted filesystem that is frozen holds its device for ever
         self._platform.os.unmount(target)
         faults.point("volume-unmounted")
         with contextlib.suppress(FileNotFoundError):
@@ -113,6 +114,12 @@ class BlockPublisher:
             except InUse:
                 return False
         return True
+
+    def thaw(self, name: str) -> None:
+        """End a freeze that an interrupted snapshot left, where the volume is mounted and can be frozen at all."""
+        if self.is_published(name):
+            with contextlib.suppress(RexrayError):
+                self._platform.os.thaw(self.target(name))
 
     def attach(self, record: Record, *, force: bool = False) -> Attachment:
         """Attach to this host; attached here already is success."""

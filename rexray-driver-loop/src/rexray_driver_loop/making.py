@@ -1,0 +1,170 @@
+"""Making volumes: empty ones, and copies of volumes and snapshots."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rexray.errors import AlreadyExists, InvalidRequest, OutOfRange
+from rexray.names import check_name
+from rexray.types import Volume, VolumeId, VolumeSpec
+from rexray_driver_loop import copying, crypt, here
+from rexray_driver_loop.base import PoolCalls, refuse_attached, round_up
+from rexray_driver_loop.files import opened
+from rexray_driver_loop.model import THICK, THIN, TYPES, SnapshotMeta, VolumeMeta
+from rexray_driver_loop.pool import Pool
+
+DEFAULT_SIZE_BYTES = 16 << 30
+"""The size of a volume that is asked for without one, as the original had it."""
+
+
+class MakingCalls(PoolCalls):
+    """``create`` and ``remove`` of the contract."""
+
+    def create(self, spec: VolumeSpec) -> Volume:
+        """The volume of that name, made if it is missing; ``AlreadyExists`` if it differs from the spec.
+
+        A size of 0 is the source's, or 16 GiB; sizes are rounded up to whole MiB. ``OutOfRange`` for a size below
+        the source's, ``OutOfCapacity`` without room for a copy or a thick volume.
+        """
+        pool = self._pool
+        _check(spec, pool.zone)
+        if pool.volumes.look(spec.name) is None:
+            _make(pool, spec)
+        meta = pool.volumes.load(spec.name)
+        _refuse_difference(spec, meta)
+        return self._described(spec.name, meta)
+
+    def remove(self, volume_id: VolumeId, *, force: bool = False) -> None:
+        """Delete the volume and its data; a missing one is success.
+
+        An attached one is ``InUse``, ``force`` or not: on another host it may well be mounted. Its snapshots stay.
+        """
+
+        def refuse_if_used(meta: VolumeMeta) -> None:
+            refuse_attached(volume_id, meta)
+            self._release(volume_id, meta)
+
+        self._pool.volumes.remove(volume_id, refuse_if_used)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Source:
+    """An open file to copy, and what it was."""
+
+    data: int
+    size_bytes: int
+    encrypted: bool
+    key: str
+
+
+def _make(pool: Pool, spec: VolumeSpec) -> None:
+    with _source(pool, spec) as source:
+        meta = _planned(pool, spec, source)
+        pool.volumes.create(spec.name, meta, lambda data: _fill(pool, data, meta, source))
+
+
+def _fill(pool: Pool, data: Path, meta: VolumeMeta, source: _Source | None) -> None:
+    with opened(data, os.O_RDWR | os.O_CREAT | os.O_EXCL) as file:
+        if source is not None:
+            copying.copy_data(source.data, file)
+        copying.grow(file, meta.data_bytes, allocate=meta.type == THICK)
+    if meta.encrypted and source is None:
+        crypt.format_file(data, pool.keys.path(meta.key))
+
+
+@contextlib.contextmanager
+def _source(pool: Pool, spec: VolumeSpec) -> Iterator[_Source | None]:
+    """What the volume is to be a copy of, which may be removed or rolled back while it is being copied."""
+    store = pool.snapshots if spec.source_snapshot else pool.volumes
+    name = spec.source_snapshot or spec.source_volume
+    if not name:
+        yield None
+        return
+    with contextlib.ExitStack() as stack:
+        with store.changing(name, "copying"):
+            meta: VolumeMeta | SnapshotMeta = store.load(name)
+            here.flush(store.data(name))
+            data = stack.enter_context(opened(store.data(name), os.O_RDONLY))
+        yield _Source(data=data, size_bytes=meta.size_bytes, encrypted=meta.encrypted, key=meta.key)
+
+
+def _planned(pool: Pool, spec: VolumeSpec, source: _Source | None) -> VolumeMeta:
+    meta = VolumeMeta(
+        uid=uuid.uuid4().hex,
+        size_bytes=round_up(spec.size_bytes or DEFAULT_SIZE_BYTES),
+        type=spec.type or THIN,
+        zone=pool.zone,
+        created=time.time_ns(),
+        encrypted=spec.encrypted,
+        key=spec.encryption_key,
+        source_volume=spec.source_volume or "",
+        source_snapshot=spec.source_snapshot or "",
+    )
+    if source is None:
+        if spec.encrypted:
+            crypt.check_support()
+            pool.keys.path(spec.encryption_key)
+        return meta
+    size = round_up(spec.size_bytes) if spec.size_bytes else source.size_bytes
+    if size < source.size_bytes:
+        raise OutOfRange(f"volume {spec.name!r}: {size} bytes are less than its source's {source.size_bytes}")
+    if spec.encrypted and (not source.encrypted or spec.encryption_key not in ("", source.key)):
+        raise InvalidRequest(f"volume {spec.name!r}: a copy is encrypted as its source is: leave encryption out")
+    return replace(meta, size_bytes=size, encrypted=source.encrypted, key=source.key)
+
+
+def _check(spec: VolumeSpec, zone: str) -> None:
+    """``InvalidRequest`` for what no volume of this platform can be."""
+    check_name(spec.name)
+    what = f"volume {spec.name!r}"
+    if spec.options:
+        raise InvalidRequest(f"{what}: option {min(spec.options)!r} is unknown: there are none")
+    if spec.type and spec.type not in TYPES:
+        raise InvalidRequest(f"{what}: type {spec.type!r} is unknown: there are {', '.join(TYPES)}")
+    if spec.iops:
+        raise InvalidRequest(f"{what}: iops {spec.iops} cannot be had: loop devices have no such limit")
+    if spec.zone not in ("", zone):
+        here_is = f"this is zone {zone!r}" if zone else "there are no zones here"
+        raise InvalidRequest(f"{what}: zone {spec.zone!r} is unknown: {here_is}")
+    if spec.size_bytes < 0:
+        raise InvalidRequest(f"{what}: size {spec.size_bytes} is negative")
+    if spec.source_volume and spec.source_snapshot:
+        raise InvalidRequest(f"{what}: it cannot be a copy of a volume and of a snapshot")
+    if spec.encryption_key and not spec.encrypted:
+        raise InvalidRequest(f"{what}: a key was named and no encryption was asked for")
+
+
+def _refuse_difference(spec: VolumeSpec, meta: VolumeMeta) -> None:
+    """What the spec leaves open may be anything, but a volume that was asked for empty is no copy."""
+    copied = bool(meta.source_volume or meta.source_snapshot)
+    differs = (
+        (spec.size_bytes and round_up(spec.size_bytes) != meta.size_bytes)
+        or spec.type not in ("", meta.type)
+        or spec.zone not in ("", meta.zone)
+        or (spec.source_volume or "", spec.source_snapshot or "") != (meta.source_volume, meta.source_snapshot)
+        or (spec.encrypted != meta.encrypted and not (copied and not spec.encrypted))
+        or (spec.encryption_key not in ("", meta.key))
+    )
+    if differs:
+        is_so = _words(meta.size_bytes, meta.type, meta.zone, meta.source_volume, meta.source_snapshot, meta.encrypted)
+        asked = _words(
+            round_up(spec.size_bytes) if spec.size_bytes else 0,
+            spec.type,
+            spec.zone,
+            spec.source_volume or "",
+            spec.source_snapshot or "",
+            spec.encrypted,
+        )
+        raise AlreadyExists(f"volume {spec.name!r} exists with {is_so}, and was asked for with {asked}")
+
+
+def _words(size: int, kind: str, zone: str, volume: str, snapshot: str, encrypted: bool) -> str:
+    source = f"source volume {volume!r}" if volume else f"source snapshot {snapshot!r}" if snapshot else "no source"
+    secrecy = "encryption" if encrypted else "no encryption"
+    return f"{size or 'any'} bytes, type {kind or 'any'}, zone {zone or 'any'}, {source}, {secrecy}"

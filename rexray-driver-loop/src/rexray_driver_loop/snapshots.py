@@ -1,0 +1,124 @@
+"""Snapshots: copies of a volume's file, sharing its blocks where the filesystem can."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from rexray import faults
+from rexray.drivers import Rollback, Snapshots
+from rexray.errors import AlreadyExists, InvalidRequest
+from rexray.names import check_name
+from rexray.types import Snapshot, SnapshotId, Volume, VolumeId
+from rexray_driver_loop import copying, here
+from rexray_driver_loop.base import PoolCalls, moment, refuse_attached
+from rexray_driver_loop.files import flush_folder, opened, told
+from rexray_driver_loop.model import THICK, SnapshotMeta, VolumeMeta
+
+
+class SnapshotCalls(PoolCalls, Snapshots, Rollback):
+    """``Snapshots`` and ``Rollback`` of the contract. A snapshot's id is its name."""
+
+    def create_snapshot(self, volume_id: VolumeId, name: str, description: str = "") -> Snapshot:
+        """The snapshot of that name, taken if it is missing; ``AlreadyExists`` if it is of another volume.
+
+        It has what the volume's file has, that is what was written to a device of this host so far; whoever wants
+        a mounted filesystem's state of one moment freezes it meanwhile.
+        """
+        pool = self._pool
+        check_name(name, "snapshot name")
+        volume = pool.volumes.load(volume_id)
+        if pool.snapshots.look(name) is None:
+            self._take(volume_id, name, description)
+        meta = pool.snapshots.load(name)
+        if meta.volume != volume_id:
+            raise AlreadyExists(f"snapshot {name!r} is of volume {meta.volume!r}, and was asked for of {volume_id!r}")
+        if meta.volume_uid != volume.uid:
+            raise AlreadyExists(f"snapshot {name!r} is of an earlier volume {volume_id!r}, which was removed")
+        return _described(name, meta)
+
+    def snapshots(
+        self, *, volume_id: VolumeId | None = None, snapshot_id: SnapshotId | None = None
+    ) -> Iterator[Snapshot]:
+        """The snapshots, all or those of one volume or that one, sorted by their id."""
+        store = self._pool.snapshots
+        if snapshot_id is None:
+            found = store.entries()
+        else:
+            meta = store.look(snapshot_id)
+            found = iter(() if meta is None else ((str(snapshot_id), meta),))
+        return (_described(name, meta) for name, meta in found if volume_id in (None, meta.volume))
+
+    def remove_snapshot(self, snapshot_id: SnapshotId) -> None:
+        """Delete the snapshot; a missing one is success. What was made of it stays."""
+        self._pool.snapshots.remove(snapshot_id, lambda _: None)
+
+    def rollback(self, volume_id: VolumeId, snapshot_id: SnapshotId) -> Volume:
+        """Put the snapshot's data back; an attached volume is ``InUse``. The volume keeps its size."""
+        pool = self._pool
+        volume, snapshot = pool.volumes.load(volume_id), pool.snapshots.load(snapshot_id)
+        _refuse_foreign(volume_id, volume, snapshot_id, snapshot)
+        refuse_attached(volume_id, volume)
+        with told(f"rolling back {volume_id!r}"), pool.scratch.make() as scratch:
+            fresh = scratch / "data"
+            with opened(pool.snapshots.data(snapshot_id), os.O_RDONLY) as source, _fresh(fresh) as target:
+                copying.copy_data(source, target)
+                copying.grow(target, volume.data_bytes, allocate=volume.type == THICK)
+                faults.point("loop-rollback-copied")
+                with pool.volumes.changing(volume_id, "rolling back"):
+                    volume = pool.volumes.load(volume_id)
+                    _refuse_foreign(volume_id, volume, snapshot_id, snapshot)
+                    refuse_attached(volume_id, volume)
+                    self._release(volume_id, volume)
+                    copying.grow(target, volume.data_bytes, allocate=volume.type == THICK)  # expanded meanwhile
+                    os.rename(fresh, pool.volumes.data(volume_id))
+                    flush_folder(pool.volumes.path(volume_id))
+                    faults.point("loop-rollback-replaced")
+        return self._described(volume_id, volume)
+
+    def _take(self, volume_id: VolumeId, name: str, description: str) -> None:
+        pool = self._pool
+        with contextlib.ExitStack() as stack:
+            with pool.volumes.changing(volume_id, "taking a snapshot of"):
+                volume = pool.volumes.load(volume_id)
+                here.flush(pool.volumes.data(volume_id))
+                source = stack.enter_context(opened(pool.volumes.data(volume_id), os.O_RDONLY))
+            meta = SnapshotMeta(
+                volume=volume_id,
+                volume_uid=volume.uid,
+                size_bytes=volume.size_bytes,
+                created=time.time_ns(),
+                description=description,
+                encrypted=volume.encrypted,
+                key=volume.key,
+            )
+            pool.snapshots.create(name, meta, lambda data: _copy(source, data))
+
+
+def _copy(source: int, data: Path) -> None:
+    with _fresh(data) as target:
+        copying.copy_data(source, target)
+
+
+def _fresh(path: Path) -> contextlib.AbstractContextManager[int]:
+    return opened(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+
+
+def _refuse_foreign(volume_id: str, volume: VolumeMeta, snapshot_id: str, snapshot: SnapshotMeta) -> None:
+    if snapshot.volume_uid != volume.uid:
+        was = "an earlier volume of that name" if snapshot.volume == volume_id else repr(snapshot.volume)
+        raise InvalidRequest(f"snapshot {snapshot_id!r} is of {was}, not of volume {volume_id!r}")
+
+
+def _described(name: str, meta: SnapshotMeta) -> Snapshot:
+    return Snapshot(
+        id=SnapshotId(name),
+        name=name,
+        volume_id=VolumeId(meta.volume),
+        size_bytes=meta.size_bytes,
+        created=moment(meta.created),
+        description=meta.description,
+    )
