@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 MIB = 1 << 20
@@ -51,6 +52,17 @@ class SnapshotMeta:
     description: str = ""
     encrypted: bool = False
     key: str = ""
+    group: str = ""
+    """The group snapshot that it belongs to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupMeta:
+    """A group snapshot: the uids of its volumes by their names, and whether all of its snapshots are taken."""
+
+    volumes: Mapping[str, str]
+    created: int = 0
+    complete: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from rexray.locks import Locks
 from rexray.names import check_name
 from rexray_driver_loop.crypt import Keys
 from rexray_driver_loop.files import read_record, told, write_record
+from rexray_driver_loop.grouprecords import Groups
 from rexray_driver_loop.model import InstanceMeta, SnapshotMeta, VolumeMeta
 from rexray_driver_loop.scratch import Scratch
 from rexray_driver_loop.settings import LoopSettings
@@ -65,11 +66,12 @@ class Pool:
         self.scratch = Scratch(root / "tmp", self.locks)
         self.volumes = Store(root / "volumes", VolumeMeta, "volume", self.scratch, self.locks)
         self.snapshots = Store(root / "snapshots", SnapshotMeta, "snapshot", self.scratch, self.locks)
+        self.groups = Groups(root / "groups", self.locks)
         self.instances = Instances(root / "instances", self.locks)
         self.keys = Keys(settings.keys, self.locks)
         with told(f"using {root}"):
             root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            for folder in ("locks", "tmp", "volumes", "snapshots", "instances"):
+            for folder in ("locks", "tmp", "volumes", "snapshots", "groups", "instances"):
                 (root / folder).mkdir(exist_ok=True, mode=0o700)
             self.scratch.sweep()
 

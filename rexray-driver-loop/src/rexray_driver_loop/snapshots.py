@@ -34,11 +34,13 @@ class SnapshotCalls(PoolCalls, Snapshots, Rollback):
         if pool.snapshots.look(name) is None:
             self._take(volume_id, name, description)
         meta = pool.snapshots.load(name)
+        if meta.group:
+            raise AlreadyExists(f"snapshot {name!r} belongs to group snapshot {meta.group!r}")
         if meta.volume != volume_id:
             raise AlreadyExists(f"snapshot {name!r} is of volume {meta.volume!r}, and was asked for of {volume_id!r}")
         if meta.volume_uid != volume.uid:
             raise AlreadyExists(f"snapshot {name!r} is of an earlier volume {volume_id!r}, which was removed")
-        return _described(name, meta)
+        return described(name, meta)
 
     def snapshots(
         self, *, volume_id: VolumeId | None = None, snapshot_id: SnapshotId | None = None
@@ -50,11 +52,21 @@ class SnapshotCalls(PoolCalls, Snapshots, Rollback):
         else:
             meta = store.look(snapshot_id)
             found = iter(() if meta is None else ((str(snapshot_id), meta),))
-        return (_described(name, meta) for name, meta in found if volume_id in (None, meta.volume))
+        return (
+            described(name, meta) for name, meta in found if volume_id in (None, meta.volume) and self._is_shown(meta)
+        )
 
     def remove_snapshot(self, snapshot_id: SnapshotId) -> None:
-        """Delete the snapshot; a missing one is success. What was made of it stays."""
-        self._pool.snapshots.remove(snapshot_id, lambda _: None)
+        """Delete the snapshot; a missing one is success. What was made of it stays.
+
+        One of a group goes with its group, and alone is ``InvalidRequest``.
+        """
+
+        def refuse_member(meta: SnapshotMeta) -> None:
+            if meta.group and self._pool.groups.look(meta.group) is not None:
+                raise InvalidRequest(f"snapshot {snapshot_id!r} belongs to group snapshot {meta.group!r}: remove that")
+
+        self._pool.snapshots.remove(snapshot_id, refuse_member)
 
     def rollback(self, volume_id: VolumeId, snapshot_id: SnapshotId) -> Volume:
         """Put the snapshot's data back; an attached volume is ``InUse``. The volume keeps its size."""
@@ -79,7 +91,11 @@ class SnapshotCalls(PoolCalls, Snapshots, Rollback):
                     faults.point("loop-rollback-replaced")
         return self._described(volume_id, volume)
 
-    def _take(self, volume_id: VolumeId, name: str, description: str) -> None:
+    def _is_shown(self, meta: SnapshotMeta) -> bool:
+        """A group's snapshots appear all at once."""
+        return not meta.group or self._pool.groups.is_complete(meta.group)
+
+    def _take(self, volume_id: VolumeId, name: str, description: str, *, group: str = "") -> None:
         pool = self._pool
         with contextlib.ExitStack() as stack:
             with pool.volumes.changing(volume_id, "taking a snapshot of"):
@@ -94,6 +110,7 @@ class SnapshotCalls(PoolCalls, Snapshots, Rollback):
                 description=description,
                 encrypted=volume.encrypted,
                 key=volume.key,
+                group=group,
             )
             pool.snapshots.create(name, meta, lambda data: _copy(source, data))
 
@@ -113,7 +130,8 @@ def _refuse_foreign(volume_id: str, volume: VolumeMeta, snapshot_id: str, snapsh
         raise InvalidRequest(f"snapshot {snapshot_id!r} is of {was}, not of volume {volume_id!r}")
 
 
-def _described(name: str, meta: SnapshotMeta) -> Snapshot:
+def described(name: str, meta: SnapshotMeta) -> Snapshot:
+    """A snapshot as the contract says it."""
     return Snapshot(
         id=SnapshotId(name),
         name=name,
@@ -121,4 +139,5 @@ def _described(name: str, meta: SnapshotMeta) -> Snapshot:
         size_bytes=meta.size_bytes,
         created=moment(meta.created),
         description=meta.description,
+        group=meta.group,
     )

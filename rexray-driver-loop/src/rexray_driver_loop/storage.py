@@ -9,13 +9,13 @@ from rexray.types import Viability, Volume, VolumeId
 from rexray_driver_loop import here, loops
 from rexray_driver_loop.attaching import AttachCalls
 from rexray_driver_loop.base import PROVIDER, describe
+from rexray_driver_loop.groups import GroupCalls
 from rexray_driver_loop.making import MakingCalls
 from rexray_driver_loop.properties import PropertyCalls
 from rexray_driver_loop.settings import LoopSettings
-from rexray_driver_loop.snapshots import SnapshotCalls
 
 
-class LoopStorage(MakingCalls, AttachCalls, SnapshotCalls, PropertyCalls, Clone, Encrypted, StorageDriver):
+class LoopStorage(MakingCalls, AttachCalls, GroupCalls, PropertyCalls, Clone, Encrypted, StorageDriver):
     """Volumes that are files below one directory. A volume's id is its name.
 
     It knows no other host's devices; those of its own it releases when a volume is taken from where it is.
