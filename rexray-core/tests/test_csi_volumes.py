@@ -404,3 +404,17 @@ def test_a_holder_that_wants_to_write_is_refused_a_read_only_mount(make: Make) -
     with pytest.raises(InUse, match="read-only for 1 holder"):
         driver.mount(MountRequest(name="data", holder="h2"))
     driver.unmount("data", "h1")
+
+
+def test_what_csi_has_no_word_for_is_refused_and_not_ignored(make: Make) -> None:
+    driver, vendor = make()
+    driver.create("data", {})
+    for request in (
+        MountRequest(name="data", holder="h1", overwrite_fs=True),
+        MountRequest(name="data", holder="h1", preempt=True),
+    ):
+        with pytest.raises(Unsupported):
+            driver.mount(request)
+    with pytest.raises(Unsupported):
+        driver.remove("data", force=True)
+    assert not vendor.attached

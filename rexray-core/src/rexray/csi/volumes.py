@@ -106,7 +106,8 @@ class CSIVolumes(CSISnapshots, VolumeDriver):
         return iter(sorted(volumes, key=lambda volume: volume.name))
 
     def mount(self, request: MountRequest) -> MountPoint:
-        """The first holder publishes; the others share its mount."""
+        """The first holder publishes; the others share its mount. CSI cannot overwrite or preempt."""
+        _refuse_force(request.overwrite_fs or request.preempt)
         target = self._holding.mount(request, lambda: self._record(request.name))
         return MountPoint(path=target, source=request.name, read_only=request.read_only)
 

@@ -5,6 +5,7 @@ Its name ``docker`` is the original's; nothing in it is Docker's alone.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -160,9 +161,9 @@ class DefaultVolumes(VolumeDriver):
         """The storage driver's, with this host's part around it where there is one."""
         found: object = self._storage
         if isinstance(found, Expand) and issubclass(mixin, Expand):
-            found = GrowingExpand(found, self._platform.os, self._publisher, self._mounted_record)
+            found = GrowingExpand(found, self._platform.os, self._publisher, self._hold_mounted)
         elif isinstance(found, Snapshots) and issubclass(mixin, Snapshots):
-            found = QuietSnapshots(found, self._platform.os, self._publisher, self._mounted_record)
+            found = QuietSnapshots(found, self._platform.os, self._publisher, self._hold_mounted)
         if not isinstance(found, mixin):
             raise Unsupported(f"storage driver {self._storage.name!r} cannot do that: it has no {mixin.__name__}")
         return found
@@ -188,12 +189,14 @@ class DefaultVolumes(VolumeDriver):
         own = own or Attachment(volume_id=volume.id, instance_id=here)
         return replace(volume, attachments=(replace(own, mount_point=where), *others))
 
-    def _mounted_record(self, volume_id: VolumeId) -> Record | None:
-        """The record of a volume that is mounted here, by its id."""
-        for record in self._records.all().values():
-            if record.volume_id == volume_id and self._publisher.is_published(record.name):
-                return record
-        return None
+    @contextlib.contextmanager
+    def _hold_mounted(self, volume_id: VolumeId, operation: str) -> Iterator[Record | None]:
+        """The record of a volume that is mounted here, by its id; its lock is held, so that it stays as it is."""
+        names = (record.name for record in self._records.all().values() if record.volume_id == volume_id)
+        name = next(names, None) or _name_of(self._storage.volume(volume_id))
+        with self._holding.lock(name, operation):
+            record = self._records.load(name)
+            yield record if record is not None and self._publisher.is_published(name) else None
 
     def _one(self, name: str) -> Volume | None:
         """The volume of that name, if there is one; several are an ``InvalidRequest`` with their ids."""

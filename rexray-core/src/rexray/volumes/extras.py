@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 from rexray.drivers import Expand, OSDriver, Snapshots
 from rexray.state import Record
 from rexray.types import Device, Snapshot, SnapshotId, Volume, VolumeId
 from rexray.volumes.publishing import BlockPublisher
 
-FindMounted = Callable[[VolumeId], Record | None]
-"""The record of a volume if it is mounted on this host."""
+HoldMounted = Callable[[VolumeId, str], AbstractContextManager[Record | None]]
+"""The record of a volume if it is mounted on this host, which stays so during the operation of that name."""
 
 
 class GrowingExpand(Expand):
     """A volume that is mounted here grows with its filesystem."""
 
-    def __init__(self, storage: Expand, os: OSDriver, publisher: BlockPublisher, mounted: FindMounted) -> None:
+    def __init__(self, storage: Expand, os: OSDriver, publisher: BlockPublisher, mounted: HoldMounted) -> None:
         self._storage = storage
         self._os = os
         self._publisher = publisher
@@ -24,19 +25,19 @@ class GrowingExpand(Expand):
 
     def expand(self, volume_id: VolumeId, size_bytes: int) -> Volume:
         """Grow the volume, then its device here, then the filesystem on it."""
-        volume = self._storage.expand(volume_id, size_bytes)
-        record = self._mounted(volume_id)
-        if record is not None:
-            source = self._publisher.preparer.connect(self._publisher.attach(record))
-            if isinstance(source, Device) and not record.read_only:
-                self._os.grow(source, self._publisher.target(record.name))
-        return volume
+        with self._mounted(volume_id, "Expand") as record:
+            volume = self._storage.expand(volume_id, size_bytes)
+            if record is not None:
+                source = self._publisher.preparer.connect(self._publisher.attach(record))
+                if isinstance(source, Device) and not record.read_only:
+                    self._os.grow(source, self._publisher.target(record.name))
+            return volume
 
 
 class QuietSnapshots(Snapshots):
     """A snapshot of a volume that is mounted here is taken while its filesystem stands still."""
 
-    def __init__(self, storage: Snapshots, os: OSDriver, publisher: BlockPublisher, mounted: FindMounted) -> None:
+    def __init__(self, storage: Snapshots, os: OSDriver, publisher: BlockPublisher, mounted: HoldMounted) -> None:
         self._storage = storage
         self._os = os
         self._publisher = publisher
@@ -44,15 +45,15 @@ class QuietSnapshots(Snapshots):
 
     def create_snapshot(self, volume_id: VolumeId, name: str, description: str = "") -> Snapshot:
         """Freeze, take the snapshot, thaw whatever happened."""
-        record = self._mounted(volume_id)
-        if record is None or record.read_only:
-            return self._storage.create_snapshot(volume_id, name, description)
-        target = self._publisher.target(record.name)
-        self._os.freeze(target)
-        try:
-            return self._storage.create_snapshot(volume_id, name, description)
-        finally:
-            self._os.thaw(target)
+        with self._mounted(volume_id, "Snapshot") as record:
+            if record is None or record.read_only:
+                return self._storage.create_snapshot(volume_id, name, description)
+            target = self._publisher.target(record.name)
+            self._os.freeze(target)
+            try:
+                return self._storage.create_snapshot(volume_id, name, description)
+            finally:
+                self._os.thaw(target)
 
     def snapshots(
         self, *, volume_id: VolumeId | None = None, snapshot_id: SnapshotId | None = None
