@@ -93,7 +93,7 @@ def _programs(*names: str) -> Callable[[], bool]:
 
 PARTS = {
     "root": Part(present=_can_mount, hint="run as root where mounts are allowed"),
-    "loop": Part(present=_can_loop, hint="run as root where loop devices are allowed", in_ci=False),
+    "loop": Part(present=_can_loop, hint="run as root where loop devices are allowed"),
     "dm-crypt": Part(
         present=_can_crypt,
         hint="apt-get install cryptsetup-bin dmsetup, as root of a kernel with dm-crypt",
@@ -102,7 +102,6 @@ PARTS = {
     "uml": Part(
         present=lambda: find_tool("linux.uml") is not None and (ROOT / ".tools" / "uml").is_dir(),
         hint="apt-get install user-mode-linux mmdebstrap; tools/uml",
-        in_ci=False,
     ),
     "docker": Part(
         present=_programs("dockerd", "docker", "containerd", "runc", "iptables"),

@@ -48,7 +48,7 @@ def rexray_os_drivers():
 """
 
 
-OTHERS = bool(catalog.entries("os"))
+OTHERS = any(True for _ in catalog.entries("os"))
 """Whether an OS driver is installed beside the core, which there is none of where the core is tested alone."""
 
 
