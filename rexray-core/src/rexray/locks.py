@@ -16,7 +16,6 @@ from pathlib import Path
 
 from rexray.errors import Busy
 
-
 WAITERS = 32
 """How many threads wait for one lock; the next is told at once, so that one stuck volume leaves threads for others."""
 
