@@ -101,7 +101,7 @@ PARTS = {
     ),
     "uml": Part(
         present=lambda: find_tool("linux.uml") is not None and (ROOT / ".tools" / "uml").is_dir(),
-        hint="apt-get install user-mode-linux mmdebstrap; tools/uml",
+        hint="tools/uml, as root",
     ),
     "docker": Part(
         present=_programs("dockerd", "docker", "containerd", "runc", "iptables"),
