@@ -130,3 +130,24 @@ def test_one_stuck_key_does_not_take_every_thread() -> None:
             task.result(60)
     assert len(refused) == 40 - WAITERS - 1
     assert all("others are pending behind Mount of 'data'" in message for message in refused)
+
+
+COUNT = """
+import pathlib, sys
+from rexray.locks import Locks
+locks, counter = Locks(pathlib.Path(sys.argv[1])), pathlib.Path(sys.argv[2])
+for _ in range(200):
+    with locks.hold("data", owner="count", timeout=60):
+        counter.write_text(str(int(counter.read_text()) + 1))
+"""
+
+
+def test_processes_that_count_lose_no_count_and_leave_no_lock_file(tmp_path: Path) -> None:
+    counter = tmp_path / "counter"
+    counter.write_text("0")
+    folder = tmp_path / "locks"
+    command = [sys.executable, "-c", COUNT, str(folder), str(counter)]
+    processes = [subprocess.Popen(command) for _ in range(4)]
+    assert [process.wait(120) for process in processes] == [0] * 4
+    assert counter.read_text() == "800"
+    assert list(folder.iterdir()) == []

@@ -76,25 +76,52 @@ class Locks:
 
 @contextlib.contextmanager
 def _file_lock(directory: Path, key: str, owner: str, deadline: float) -> Iterator[None]:
-    """flock(2) the key's file; the kernel lets go when the process dies. The file stays: unlinking it would race."""
+    """flock(2) the key's file; the kernel lets go when the process dies.
+
+    The holder removes the file, so that old names leave none behind: who waited for it then holds a file that nobody
+    else can find, sees that, and starts again with the new one.
+    """
+    path = directory / key
+    while True:
+        descriptor = _open(path)
+        try:
+            _flock(descriptor, owner, deadline)
+            if not _is_at(descriptor, path):
+                continue
+            os.pwrite(descriptor, f"{owner} in process {os.getpid()}\n".encode(), 0)
+            try:
+                yield
+            finally:
+                os.unlink(path)
+            return
+        finally:
+            os.close(descriptor)
+
+
+def _open(path: Path) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        descriptor = os.open(directory / key, flags, 0o600)
+        return os.open(path, flags, 0o600)
     except FileNotFoundError:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(directory / key, flags, 0o600)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return os.open(path, flags, 0o600)
+
+
+def _flock(descriptor: int, owner: str, deadline: float) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                text = os.pread(descriptor, 300, 0).decode(errors="replace")
+                holder = text.partition("\n")[0] or "another process"
+                raise Busy(f"{owner}: pending behind {holder}: try again") from None
+            time.sleep(0.01)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
     try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    text = os.pread(descriptor, 300, 0).decode(errors="replace")
-                    holder = text.partition("\n")[0] or "another process"
-                    raise Busy(f"{owner}: pending behind {holder}: try again") from None
-                time.sleep(0.01)
-        os.pwrite(descriptor, f"{owner} in process {os.getpid()}\n".encode(), 0)
-        yield
-    finally:
-        os.close(descriptor)
+        return os.path.samestat(os.fstat(descriptor), os.stat(path, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
