@@ -7,9 +7,11 @@ first step is taken, and what was interrupted is finished later.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -33,20 +35,23 @@ ADOPTED = "adopted"
 class Publisher(Protocol):
     """What mounts a volume for all of its holders. Every method is idempotent."""
 
-    def target(self, name: str) -> Path:
-        """Where a volume of that name is mounted when it is."""
+    def target(self, record: Record) -> Path:
+        """Where the volume is mounted when it is: where it was mounted, if the record says."""
 
-    def is_published(self, name: str) -> bool:
-        """Whether something is mounted there, whatever a record says."""
+    def is_published(self, record: Record) -> bool:
+        """Whether something is mounted there, whatever the record says."""
 
-    def mounted_names(self) -> list[str]:
-        """The names of all volumes that are mounted."""
+    def adoptable(self) -> Iterator[Record]:
+        """The volumes that are mounted and are provably this publisher's."""
 
     def is_attached_here(self, record: Record) -> bool:
         """Whether the volume is attached to this host already."""
 
     def publish(self, record: Record, request: MountRequest) -> Path:
         """Attach and mount; what was done is undone when a step fails."""
+
+    def thaw(self, record: Record) -> None:
+        """End what an interrupted snapshot may have left of a mounted volume: a filesystem that takes no writes."""
 
     def unpublish(self, record: Record) -> bool:
         """Unmount and detach; False if it could not be detached yet, for something else on this host uses it."""
@@ -71,14 +76,14 @@ class Holding:
         check_name(request.holder, "holder id")
         with self.lock(name, "Mount"):
             record = find()
-            if record.holders and self._publisher.is_published(name):
+            if record.holders and self._publisher.is_published(record):
                 _refuse_other_access(record, request)
             else:
                 record = self._publish(record, request)
             if request.holder not in record.holders:
                 faults.point("mount-published")
                 self._hold(record, request.holder)
-        target = self._publisher.target(name)
+        target = self._publisher.target(record)
         registry().tell("rexray_volume_mounted", driver=self._driver, name=name, holder=request.holder, path=target)
         return target
 
@@ -100,15 +105,25 @@ class Holding:
     def mounted_at(self, name: str) -> Path | None:
         """Where the volume is mounted for its holders."""
         record = self._records.load(check_name(name))
-        if record is not None and record.published and self._publisher.is_published(name):
-            return self._publisher.target(name)
+        if record is not None and record.published and self._publisher.is_published(record):
+            return self._publisher.target(record)
         return None
 
     def unmount_all(self) -> Iterator[str]:
-        """Unmount every volume, whoever holds it; the name of each as it is done."""
+        """Unmount every volume, whoever holds it; the name of each as it is done.
+
+        One that cannot be unmounted does not keep the others; ``InUse`` names them in the end.
+        """
+        failures = []
         for name in self.held():
-            self.unmount(name, None)
-            yield name
+            try:
+                self.unmount(name, None)
+            except RexrayError as error:
+                failures.append(f"{name}: {error}")
+            else:
+                yield name
+        if failures:
+            raise InUse(f"{len(failures)} still mounted: {'; '.join(failures)}")
 
     def held(self) -> list[str]:
         """The names of the volumes that are mounted, or whose mounting or unmounting was interrupted."""
@@ -120,7 +135,7 @@ class Holding:
 
         Holders that no mount namespace bears out are forgotten: Docker loses an Unmount now and then.
         """
-        was_mounted = bool(record.holders) or self._publisher.is_published(record.name)
+        was_mounted = bool(record.holders) or self._publisher.is_published(record)
         if record.published or was_mounted:
             self._refuse_if_used(record)
             self._unpublish(record)
@@ -139,34 +154,46 @@ class Holding:
         Interrupted operations are finished; held volumes are mounted again if their mount is gone; mounts without
         a record are adopted.
         """
-        for record in list(self._records.all().values()):
-            if record.published:
-                with self.lock(record.name, "Recovery"):
-                    try:
-                        yield from self._recover(record)
-                    except RexrayError as error:
-                        yield f"{record.name}: not recovered: {error}"
-        for name in self._publisher.mounted_names():
-            with self.lock(name, "Recovery"):
-                known = self._records.load(name) or Record(name=name, volume_id=name)
-                if not known.published:
-                    self._records.save(known.published_as(ADOPTED))
-                    yield f"{name}: mount without a record, adopted"
+        for name in self.held():
+            yield from self._under_lock(name, self._recover)
+        for found in self._publisher.adoptable():
+            yield from self._under_lock(found.name, functools.partial(self._adopt, found))
 
-    def _recover(self, record: Record) -> Iterator[str]:
+    def _under_lock(self, name: str, step: Callable[[str], Iterator[str]]) -> Iterator[str]:
+        """A step of recovery, beside requests that may have changed everything meanwhile; its failure is a line too."""
+        try:
+            with self.lock(name, "Recovery"):
+                yield from step(name)
+        except RexrayError as error:
+            yield f"{name}: not recovered: {error}"
+
+    def _adopt(self, found: Record, name: str) -> Iterator[str]:
+        known = self._records.load(name)
+        if (known is None or not known.published) and self._publisher.is_published(found):
+            self._records.save((known or found).published_as(ADOPTED))
+            yield f"{name}: mount without a record, adopted"
+
+    def _recover(self, name: str) -> Iterator[str]:
+        record = self._records.load(name)
+        if record is None or not record.published:
+            return
         if not record.holders:
             self._unpublish(record)
             yield f"{record.name}: interrupted operation or reboot, unmounted"
-        elif not self._publisher.is_published(record.name):
+        elif not self._publisher.is_published(record):
             self._publisher.publish(record, record.request(record.holders[0]))
             yield f"{record.name}: mounted again for {count(record.holders)}"
         else:
+            self._publisher.thaw(record)
             yield f"{record.name}: mounted for {count(record.holders)}"
 
     def _publish(self, record: Record, request: MountRequest) -> Record:
         """Mount the volume, with a note of it on disk before the first step; the record as it is then."""
         attached = record.attached_before if record.published else self._publisher.is_attached_here(record)
-        prepared = record.prepared_for(request, attached_before=attached).published_as(*record.holders)
+        fresh = replace(record, target="") if not self._publisher.is_published(record) else record
+        target = self._publisher.target(fresh)
+        prepared = record.prepared_for(request, target=target, attached_before=attached)
+        prepared = prepared.published_as(*record.holders)
         self._records.save(prepared)
         faults.point("mount-noted")
         try:
@@ -205,7 +232,7 @@ class Holding:
     def _settle_if_undone(self, record: Record) -> None:
         """After a failed mount, whose undoing may have failed as well: then the record stays ``published``."""
         with contextlib.suppress(RexrayError):
-            if self._publisher.is_published(record.name):
+            if self._publisher.is_published(record):
                 return
             if record.attached_before or not self._publisher.is_attached_here(record):
                 self.settle(record)
@@ -221,8 +248,8 @@ class Holding:
         """Only a holder of Docker's can have been lost; a shell lets go by itself, and until then means it."""
         if SHELL_HOLDER in record.holders:
             raise InUse(f"volume {record.name!r} is mounted by 'rexray volume mount': unmount it first")
-        target = self._publisher.target(record.name)
-        user = mounts.holders_elsewhere(target) if self._publisher.is_published(record.name) else None
+        target = self._publisher.target(record)
+        user = mounts.holders_elsewhere(target) if self._publisher.is_published(record) else None
         if user:
             raise InUse(f"volume {record.name!r} is mounted at {target} and used by {user}: stop that first")
 

@@ -29,10 +29,15 @@ class _Lock:
 
 
 class Locks:
-    """Locks by key. With a directory they also hold between processes, by a locked file for each key in it."""
+    """Locks by key. With a directory they also hold between processes, by a locked file for each key in it.
 
-    def __init__(self, directory: Path | None = None) -> None:
+    ``keep`` leaves the files where they are, for a directory that hosts share: what one of them has unlinked another
+    may still see for a while.
+    """
+
+    def __init__(self, directory: Path | None = None, *, keep: bool = False) -> None:
         self._directory = directory
+        self._keep = keep
         self._table = threading.Lock()
         self._locks: dict[str, _Lock] = {}
 
@@ -48,7 +53,7 @@ class Locks:
             for key in sorted(set(keys)):
                 stack.enter_context(self._thread_lock(key, owner, deadline))
                 if self._directory is not None:
-                    stack.enter_context(_file_lock(self._directory, key, owner, deadline))
+                    stack.enter_context(_file_lock(self._directory, key, owner, deadline, keep=self._keep))
             yield
 
     @contextlib.contextmanager
@@ -75,11 +80,11 @@ class Locks:
 
 
 @contextlib.contextmanager
-def _file_lock(directory: Path, key: str, owner: str, deadline: float) -> Iterator[None]:
+def _file_lock(directory: Path, key: str, owner: str, deadline: float, *, keep: bool) -> Iterator[None]:
     """flock(2) the key's file; the kernel lets go when the process dies.
 
-    The holder removes the file, so that old names leave none behind: who waited for it then holds a file that nobody
-    else can find, sees that, and starts again with the new one.
+    Unless it is to ``keep`` it, the holder removes the file, so that old names leave none behind: who waited for it
+    then holds a file that nobody else can find, sees that, and starts again with the new one.
     """
     path = directory / key
     while True:
@@ -92,7 +97,8 @@ def _file_lock(directory: Path, key: str, owner: str, deadline: float) -> Iterat
             try:
                 yield
             finally:
-                os.unlink(path)
+                if not keep and _is_at(descriptor, path):  # somebody who tidies up may have been here before
+                    path.unlink(missing_ok=True)
             return
         finally:
             os.close(descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 
 from rexray.errors import InvalidRequest
@@ -23,6 +24,14 @@ def check_name(name: str, what: str = "volume name") -> str:
     if size > MAX_NAME_BYTES:
         raise InvalidRequest(f"{what} {_short(name)} is {size} bytes long: at most {MAX_NAME_BYTES} are allowed")
     return name
+
+
+def file_key(volume_id: str) -> str:
+    """A file name for an identifier of the platform's; one that can be a file name itself is kept."""
+    try:
+        return check_name(volume_id)
+    except InvalidRequest:
+        return "id-" + hashlib.sha256(volume_id.encode()).hexdigest()
 
 
 def _short(name: str) -> str:

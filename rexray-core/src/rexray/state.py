@@ -7,6 +7,7 @@ are only good for the boot that they were noted in, for a reboot ends every moun
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import json
 import os
@@ -15,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from rexray.errors import OutOfCapacity
+from rexray.errors import OutOfCapacity, RexrayError
 from rexray.types import MountRequest
 
 _SUFFIX = ".json"
@@ -35,7 +36,8 @@ class Record:
 
     ``published`` is set before the first step of mounting and cleared after the last step of unmounting, so a
     record with it and without holders is an interrupted operation. ``read_only``, ``fs_type`` and ``mount_options``
-    are how it is mounted; ``attached_before`` says that somebody else attached it, who will detach it as well.
+    are how it is mounted, and ``target`` where; ``attached_before`` says that somebody else attached it, who will
+    detach it as well.
     """
 
     name: str
@@ -48,8 +50,9 @@ class Record:
     fs_type: str = ""
     mount_options: tuple[str, ...] = ()
     attached_before: bool = False
+    target: str = ""
 
-    def prepared_for(self, request: MountRequest, *, attached_before: bool) -> Record:
+    def prepared_for(self, request: MountRequest, *, target: Path, attached_before: bool) -> Record:
         """The record of a volume that is about to be mounted as the request wants it; it has no holders yet."""
         return replace(
             self.published_as(),
@@ -57,6 +60,7 @@ class Record:
             fs_type=request.fs_type,
             mount_options=request.mount_options,
             attached_before=attached_before,
+            target=str(target),
         )
 
     def request(self, holder: str) -> MountRequest:
@@ -102,7 +106,8 @@ class Records:
         try:
             self._write(record, durable)
         except OSError as error:
-            raise OutOfCapacity(f"{self._directory}: cannot note volume {record.name!r}: {error.strerror}") from error
+            kind = OutOfCapacity if error.errno in (errno.ENOSPC, errno.EDQUOT) else RexrayError
+            raise kind(f"{self._directory}: cannot note volume {record.name!r}: {error.strerror}") from error
 
     def _write(self, record: Record, durable: bool) -> None:
         target = self._directory / (record.name + _SUFFIX)

@@ -141,9 +141,7 @@ def _let_go(driver: VolumeDriver, name: str) -> bool:
 
 
 def _drain(driver: VolumeDriver, manner: Manner) -> None:
-    """Unmount everything; the name of each volume is printed as it is done."""
-    if manner.continue_on_error:
-        raise click.UsageError("--all stops at the first error: leave out --continueOnError")
+    """Unmount everything that lets go; the name of each volume is printed as it is done, and who stays in the end."""
     if manner.dry_run:
         printer = Printer(volume_columns, quiet=manner.quiet)
         for volume in driver.list():

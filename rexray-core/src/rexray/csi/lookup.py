@@ -57,13 +57,13 @@ class Lookup:
     def describe(self, name: str, found: Found, record: Record | None) -> Volume:
         """The volume with its attachments; this node's has the mount point while the record has holders."""
         here = self._publisher.abilities.node_id
-        mounted = record is not None and bool(record.holders) and self._publisher.is_published(name)
+        mounted = record is not None and bool(record.holders) and self._publisher.is_published(record)
         nodes = {*found.nodes, here} if mounted else set(found.nodes)
         attachments = tuple(
             Attachment(
                 volume_id=VolumeId(found.volume.volume_id),
                 instance_id=InstanceId(node),
-                mount_point=str(self._publisher.target(name)) if mounted and node == here else "",
+                mount_point=str(self._publisher.target(record)) if record and mounted and node == here else "",
                 status="attached",
             )
             for node in sorted(nodes)

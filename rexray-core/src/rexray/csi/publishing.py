@@ -6,7 +6,7 @@ import contextlib
 import functools
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rexray import faults, mounts
 from rexray.csi import rpc
 from rexray.csi._pb import csi_pb2 as pb
-from rexray.errors import InUse, NotReady, RexrayError
+from rexray.errors import InUse, NotFound, NotReady, RexrayError
 from rexray.state import Record
 from rexray.types import MountRequest
 
@@ -59,21 +59,34 @@ class Publisher:
         info = self._call(rpc.NODE_GET_INFO, pb.NodeGetInfoRequest())
         return Abilities(controller=frozenset(controller), node=frozenset(node), node_id=info.node_id)
 
-    def target(self, name: str) -> Path:
-        """Where a volume of that name is mounted when it is."""
-        return self._mount_root / name
+    def target(self, record: Record) -> Path:
+        """Where the volume is mounted when it is: where it was mounted, if the record says."""
+        return Path(record.target) if record.target else self._mount_root / record.name
 
-    def is_published(self, name: str) -> bool:
-        """Whether something is mounted there, whatever a record says."""
-        return mounts.is_mount_point(self.target(name))
+    def is_published(self, record: Record) -> bool:
+        """Whether something is mounted there, whatever the record says."""
+        return mounts.is_mount_point(self.target(record))
 
-    def mounted_names(self) -> list[str]:
-        """The names under the mount root where something is mounted."""
+    def adoptable(self) -> Iterator[Record]:
+        """The volumes that are mounted below the mount root and that the service knows."""
         try:
             names = sorted(os.listdir(self._mount_root))
         except FileNotFoundError:
-            return []
-        return [name for name in names if self.is_published(name)]
+            return
+        for name in names:
+            record = Record(name=name, volume_id=name)
+            with contextlib.suppress(NotFound):
+                if self.is_published(record) and self._knows(name):
+                    yield record
+
+    def _knows(self, volume_id: str) -> bool:
+        """Whether the service has a volume of that id, where it tells that in one call."""
+        if "GET_VOLUME" in self.abilities.controller:
+            self._call(rpc.CONTROLLER_GET_VOLUME, pb.ControllerGetVolumeRequest(volume_id=volume_id))
+        return True
+
+    def thaw(self, record: Record) -> None:
+        """Snapshots are the service's: nothing here is frozen for them."""
 
     def is_attached_here(self, record: Record) -> bool:
         """Whether the volume is attached to this node, where the service tells that in one call."""
@@ -119,7 +132,7 @@ class Publisher:
 
     def publish(self, record: Record, request: MountRequest) -> Path:
         """Attach, stage and publish; what was done is undone when a step fails. Every step is idempotent."""
-        target = self.target(record.name)
+        target = self.target(record)
         staging = self._staging(record)
         with contextlib.ExitStack() as undo:
             undo.callback(_quietly, lambda: self._let_go(record))
@@ -163,8 +176,8 @@ class Publisher:
         """Unpublish, unstage and detach; the mount is verified to be gone. False if it is to be detached later."""
         self._node_unpublish(record)
         faults.point("csi-unpublished")
-        if self.is_published(record.name):
-            raise NotReady(f"{self.target(record.name)}: still mounted after it was unpublished")
+        if self.is_published(record):
+            raise NotReady(f"{self.target(record)}: still mounted after it was unpublished")
         self._unstage(record)
         faults.point("csi-unstaged")
         detached = self._let_go(record)
@@ -183,7 +196,7 @@ class Publisher:
     def _node_unpublish(self, record: Record) -> None:
         self._call(
             rpc.NODE_UNPUBLISH_VOLUME,
-            pb.NodeUnpublishVolumeRequest(volume_id=record.volume_id, target_path=str(self.target(record.name))),
+            pb.NodeUnpublishVolumeRequest(volume_id=record.volume_id, target_path=str(self.target(record))),
         )
 
     def _unstage(self, record: Record) -> None:

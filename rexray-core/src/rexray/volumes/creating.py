@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from rexray import faults
 from rexray.errors import AlreadyExists, Forbidden, InUse
 from rexray.state import Record, Records
-from rexray.types import Device, Volume
+from rexray.types import Device, InstanceId, Volume
 from rexray.volumes.options import Reader, Wishes
 from rexray.volumes.platform import Platform
 from rexray.volumes.publishing import BlockPublisher
+from rexray.volumes.quiet import QuietVolumes
 from rexray.volumes.settings import VolumeSettings
 
 UNFORMATTED = "overwritefs"
-"""In a record's context: the volume's create is to make a filesystem, and has not finished."""
+"""In a record's context: the volume's create is to make a filesystem and has not finished; when it began."""
+
+CREATE_SECONDS = 600.0
+"""How long after its note a volume may have been made that a killed create is believed to have made."""
+CLOCK_SECONDS = 60.0
+"""How far the platform's clock may be behind this host's."""
 
 
 class Creator:
     """Creates volumes; the callers hold the volume's lock."""
 
     def __init__(
-        self, settings: VolumeSettings, platform: Platform, publisher: BlockPublisher, records: Records
+        self,
+        settings: VolumeSettings,
+        platform: Platform,
+        publisher: BlockPublisher,
+        records: Records,
+        quiet: QuietVolumes,
     ) -> None:
         self._settings = settings
         self._platform = platform
         self._publisher = publisher
         self._records = records
+        self._quiet = quiet
         self._reader = Reader(settings, platform.storage)
 
     def read(self, name: str, options: Mapping[str, str]) -> Wishes:
@@ -41,40 +54,46 @@ class Creator:
         can be said again, and nothing is mounted that a create was still to format.
         """
         name = wishes.spec.name
-        known = find()
-        record = self._records.load(name)
+        known, record = find(), self._records.load(name)
         if known is not None:
-            self._refuse_overwrite(name, wishes, record)
+            record = _of_volume(record, known)
+            _refuse_other_wishes(known, wishes, record, here=self._publisher.instance.id)
         if self._settings.create_disable:
             if known is None:
                 raise Forbidden(f"volume {name!r} does not exist, and rexray.volume.create.disable forbids to make it")
             return known
+        if known is not None and not wishes.given:
+            return known
         if known is None:
             record = self._begin(name, wishes, record)
             faults.point("volume-create-noted")
-        volume = self._platform.storage.create(wishes.spec)
+        source = wishes.spec.source_volume
+        with self._quiet.hold([source] if source and known is None else []):
+            volume = self._platform.storage.create(wishes.spec if known is None else wishes.of_existing(known))
         faults.point("volume-created")
-        record = replace(record or Record(name=name, volume_id=""), volume_id=volume.id)
+        record = replace(record or Record(name=name, volume_id="", context=wishes.context), volume_id=volume.id)
         if record.context or volume.id != name:
             self._records.save(record, durable=True)
-        if UNFORMATTED in record.context:
+        if UNFORMATTED in wishes.context:
             self._format(record)
         return volume
 
+    def is_formatted(self, name: str) -> None:
+        """Note that there is a filesystem now, by whatever means."""
+        record = self._records.load(name)
+        if record is not None and UNFORMATTED in record.context:
+            context = {key: value for key, value in record.context.items() if key != UNFORMATTED}
+            self._records.save(replace(record, context=context), durable=True)
+
     def _begin(self, name: str, wishes: Wishes, left: Record | None) -> Record:
         """Note what a new volume shall be; what is ``left`` of an earlier one of that name says nothing about it."""
-        if left is not None and (left.holders or self._publisher.is_published(name)):
+        if left is not None and (left.holders or self._publisher.is_published(left)):
             raise InUse(f"volume {name!r} is gone from the platform and still mounted here: unmount it first")
-        record = Record(name=name, volume_id="", context=wishes.context)
+        began = {UNFORMATTED: str(int(time.time()))} if UNFORMATTED in wishes.context else {}
+        record = Record(name=name, volume_id="", context={**wishes.context, **began})
         if left is not None or wishes.context:
             self._records.save(record, durable=True)
         return record
-
-    def _refuse_overwrite(self, name: str, wishes: Wishes, record: Record | None) -> None:
-        """A create that is repeated, as Docker does at will, must never format what is in use by now."""
-        pending = record is not None and UNFORMATTED in record.context
-        if UNFORMATTED in wishes.context and not pending:
-            raise AlreadyExists(f"volume {name!r} exists: overwritefs formats only what the same call makes")
 
     def _format(self, record: Record) -> None:
         """Make the filesystem, attached for as long as it takes."""
@@ -86,5 +105,42 @@ class Creator:
                 self._platform.os.format(source, fs_type, overwrite=True)
         finally:
             self._publisher.detach(record, attachment)
-        context = {key: value for key, value in record.context.items() if key != UNFORMATTED}
-        self._records.save(replace(record, context=context), durable=True)
+        self.is_formatted(record.name)
+
+
+def _of_volume(record: Record | None, volume: Volume) -> Record | None:
+    """The record if it is that volume's, or may be: a create that was killed does not know the id yet."""
+    if record is None or record.volume_id in ("", volume.id):
+        return record
+    if record.published:
+        raise InUse(f"volume {record.name!r} is mounted here from before its name passed to another one: unmount it")
+    return None
+
+
+def _refuse_other_wishes(volume: Volume, wishes: Wishes, record: Record | None, *, here: InstanceId) -> None:
+    """A create that is repeated, as Docker does at will, must not format what may be in use by now.
+
+    Only what a killed create is known or believed to have made is formatted by its repetition.
+    """
+    if UNFORMATTED in wishes.context and not (record and _made_by(record, volume, here)):
+        raise AlreadyExists(
+            f"volume {volume.name!r} exists: overwritefs formats only what the same call makes; remove it first, or "
+            "mount it with --overwriteFS"
+        )
+    before, now = (
+        {k: v for k, v in found.items() if k != UNFORMATTED}
+        for found in (record.context if record else {}, wishes.context)
+    )
+    if before and now and before != now:
+        raise AlreadyExists(f"volume {volume.name!r} exists with options {before}, and was asked for with {now}")
+
+
+def _made_by(record: Record, volume: Volume, here: InstanceId) -> bool:
+    """Whether the volume is the one that the record's unfinished create made, which attaches it here alone."""
+    elsewhere = any(attachment.instance_id != here for attachment in volume.attachments)
+    if UNFORMATTED not in record.context or elsewhere:
+        return False
+    if record.volume_id:
+        return record.volume_id == volume.id
+    took = volume.created.timestamp() - int(record.context[UNFORMATTED]) if volume.created else float("inf")
+    return -CLOCK_SECONDS <= took <= CREATE_SECONDS

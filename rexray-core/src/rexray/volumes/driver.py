@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from rexray.drivers import Expand, Snapshots, VolumeDriver
-from rexray.errors import InUse, InvalidRequest, NotFound, NotReady, Unsupported
+from rexray.errors import InUse, NotFound, NotReady, Unsupported
 from rexray.holding import Holding, count
 from rexray.locks import Locks
 from rexray.names import check_name
@@ -34,6 +34,8 @@ from rexray.volumes.creating import UNFORMATTED, Creator
 from rexray.volumes.extras import GrowingExpand, QuietSnapshots
 from rexray.volumes.platform import Platform, find_platform
 from rexray.volumes.publishing import BlockPublisher
+from rexray.volumes.quiet import QuietVolumes
+from rexray.volumes.resolving import Resolver
 from rexray.volumes.settings import VolumeSettings
 
 M = TypeVar("M")
@@ -53,7 +55,9 @@ class DefaultVolumes(VolumeDriver):
         mount_root = settings.mount_path if settings.mount_path != Path() else paths.lib / "volumes"
         self._publisher = BlockPublisher(platform, settings, mount_root, Locks(paths.run / "device-locks"))
         self._records = Records(paths.lib / "docker" / platform.storage.name)
-        self._creator = Creator(settings, platform, self._publisher, self._records)
+        self._resolver = Resolver(platform.storage, self._records)
+        self._quiet = QuietVolumes(platform, Locks(paths.run / "locks"))
+        self._creator = Creator(settings, platform, self._publisher, self._records, self._quiet)
         self._holding = Holding(self.name, self._publisher, self._records, Locks(paths.run / "locks"))
 
     @classmethod
@@ -65,7 +69,7 @@ class DefaultVolumes(VolumeDriver):
         """The options are :data:`rexray.volumes.options.OPTIONS`."""
         wishes = self._creator.read(check_name(name), options)
         with self._holding.lock(name, "Create"):
-            volume = self._creator.create(wishes, lambda: self._one(name))
+            volume = self._creator.create(wishes, lambda: self._resolver.one(name))
         registry().tell("rexray_volume_created", driver=self.name, volume=volume)
         return volume
 
@@ -73,16 +77,21 @@ class DefaultVolumes(VolumeDriver):
         """A mount that nobody uses is undone first; ``force`` is the platform's to understand."""
         if self._settings.remove_disable:
             return
-        name = self._key(name)
-        with self._holding.lock(name, "Remove"):
-            record = self._record(name)
+        try:
+            key, volume = self._resolver.locate(name)
+        except NotFound:
+            if not self._forget_gone(name):
+                raise
+            return
+        with self._holding.lock(key, "Remove"):
+            record = self._resolver.record(key, volume)
             with self._holding.removal(record):
-                self._storage.remove(VolumeId(record.volume_id), force=force or self._settings.remove_force)
-        registry().tell("rexray_volume_removed", driver=self.name, name=name)
+                self._storage.remove(volume.id, force=force or self._settings.remove_force)
+        registry().tell("rexray_volume_removed", driver=self.name, name=key)
 
     def get(self, name: str) -> Volume:
         """One volume by its name or id, with its mount point on this host."""
-        return self._described(self._find(check_name(name)))
+        return self._described(self._resolver.volume(name))
 
     def list(self) -> Iterator[Volume]:
         """Every volume, page by page from the platform."""
@@ -90,15 +99,18 @@ class DefaultVolumes(VolumeDriver):
 
     def mount(self, request: MountRequest) -> MountPoint:
         """The first holder attaches, formats what is blank, and mounts; the others share the mount."""
-        if self._settings.create_implicit and self._one(request.name) is None:
+        if self._settings.create_implicit and self._resolver.one(request.name) is None:
             self.create(request.name, {})
-        request = replace(request, name=self._key(request.name))
-        target = self._holding.mount(request, lambda: self._record(request.name, for_mount=True))
-        return MountPoint(path=self._publisher.visible(target), source=request.name, read_only=request.read_only)
+        key, volume = self._resolver.locate(request.name)
+        request = replace(request, name=key)
+        target = self._holding.mount(request, lambda: self._mountable(request, volume))
+        if request.overwrite_fs:
+            self._creator.is_formatted(key)
+        return MountPoint(path=self._publisher.visible(target), source=key, read_only=request.read_only)
 
     def unmount(self, name: str, holder: str) -> None:
         """The last holder unmounts and detaches; ``rexray.volume.unmount.ignoreUsedCount`` lets the first one do so."""
-        self._holding.unmount(self._held_name(name), None if self._settings.ignore_used_count else holder)
+        self._holding.unmount(self._resolver.held_name(name), None if self._settings.ignore_used_count else holder)
 
     def unmount_all(self) -> Iterator[str]:
         """Unmount and detach every volume of this host, whoever holds it; the name of each as it is done."""
@@ -106,19 +118,19 @@ class DefaultVolumes(VolumeDriver):
 
     def path(self, name: str) -> Path | None:
         """Where the volume is mounted; a volume without a mount is asked for, to tell if it exists."""
-        found = self._holding.mounted_at(self._held_name(name))
+        found = self._holding.mounted_at(self._resolver.held_name(name))
         if found is None:
-            self._find(name)
+            self._resolver.volume(name)
             return None
         return self._publisher.visible(found)
 
     def attach(self, name: str, instance_id: InstanceId, *, force: bool = False) -> Attachment:
         """Attach to any instance; to this one it is also connected, which tells the device."""
-        name = self._key(name)
-        with self._holding.lock(name, "Attach"):
-            record = self._record(name)
+        key, volume = self._resolver.locate(name)
+        with self._holding.lock(key, "Attach"):
+            record = self._resolver.record(key, volume)
             if instance_id != self.instance_id():
-                return self._storage.attach(VolumeId(record.volume_id), instance_id, force=force)
+                return self._storage.attach(volume.id, instance_id, force=force)
             attachment = self._publisher.attach(record, force=force)
             self._settle_unmounted(record)  # whoever attaches by name will detach by name
             source = self._publisher.preparer.connect(attachment)
@@ -126,21 +138,21 @@ class DefaultVolumes(VolumeDriver):
 
     def detach(self, name: str, instance_id: InstanceId, *, force: bool = False) -> None:
         """Detach from any instance; ``InUse`` while it is mounted here."""
-        name = self._key(name)
-        with self._holding.lock(name, "Detach"):
-            record = self._record(name)
+        key, volume = self._resolver.locate(name)
+        with self._holding.lock(key, "Detach"):
+            record = self._resolver.record(key, volume)
             if instance_id != self.instance_id():
-                self._storage.detach(VolumeId(record.volume_id), instance_id, force=force)
+                self._storage.detach(volume.id, instance_id, force=force)
                 return
-            if record.holders or self._publisher.is_published(record.name):
+            if record.holders or self._publisher.is_published(record):
                 raise InUse(f"volume {name!r} is mounted for {count(record.holders)}: unmount it first")
-            for attachment in self._storage.attachments(VolumeId(record.volume_id), instance_id):
+            for attachment in self._storage.attachments(volume.id, instance_id):
                 self._publisher.detach(record, attachment, force=force)
             self._settle_unmounted(record)
 
     def network_name(self, name: str, instance_id: InstanceId) -> str:
         """What the node finds the device by, while the volume is attached to that instance."""
-        here = self._storage.attachments(self._find(name).id, instance_id)
+        here = self._storage.attachments(self._resolver.volume(name).id, instance_id)
         return here[0].token if here else ""
 
     def instance_id(self) -> InstanceId:
@@ -153,9 +165,7 @@ class DefaultVolumes(VolumeDriver):
 
     def recover(self) -> Iterator[str]:
         """Finish what a crash or a reboot interrupted, and say what was done, a line each."""
-        for name in self._holding.held():
-            self._publisher.thaw(name)
-        yield from self._holding.recover()
+        return self._holding.recover()
 
     def capability(self, mixin: type[M]) -> M:
         """The storage driver's, with this host's part around it where there is one."""
@@ -163,26 +173,45 @@ class DefaultVolumes(VolumeDriver):
         if isinstance(found, Expand) and issubclass(mixin, Expand):
             found = GrowingExpand(found, self._platform.os, self._publisher, self._hold_mounted)
         elif isinstance(found, Snapshots) and issubclass(mixin, Snapshots):
-            found = QuietSnapshots(found, self._platform.os, self._publisher, self._hold_mounted)
+            found = QuietSnapshots(found, self._quiet, self._hold_mounted)
         if not isinstance(found, mixin):
             raise Unsupported(f"storage driver {self._storage.name!r} cannot do that: it has no {mixin.__name__}")
         return found
 
     def volume_id(self, name: str) -> VolumeId:
         """The id of a volume that is given by its name or its id."""
-        return self._find(check_name(name)).id
+        return self._resolver.volume(name).id
+
+    def _forget_gone(self, name: str) -> bool:
+        """Finish the removal of a volume that the platform has no more; False if nothing here knows it either."""
+        with self._holding.lock(name, "Remove"):
+            record = self._records.load(name)
+            if record is None:
+                return False
+            with self._holding.removal(record):
+                return True
+
+    def _mountable(self, request: MountRequest, volume: Volume) -> Record:
+        """The record of a volume that is to be mounted."""
+        record = self._resolver.record(request.name, volume)
+        if UNFORMATTED in record.context and not request.overwrite_fs:
+            raise NotReady(
+                f"volume {request.name!r} was to be formatted by a create that did not finish: remove it, create it "
+                "again as before, or mount it with --overwriteFS"
+            )
+        return record
 
     def _settle_unmounted(self, record: Record) -> None:
         """Forget what an interrupted operation still had to undo, for it is not to be undone any more."""
-        if record.published and not record.holders and not self._publisher.is_published(record.name):
+        if record.published and not record.holders and not self._publisher.is_published(record):
             self._holding.settle(record)
 
     def _described(self, volume: Volume) -> Volume:
         """The volume with its mount point in this host's attachment."""
-        record = self._records.all().get(_name_of(volume))
-        if record is None or not record.holders or not self._publisher.is_published(record.name):
+        record = self._resolver.known(volume)
+        if record is None or not record.holders or not self._publisher.is_published(record):
             return volume
-        where = str(self._publisher.visible(self._publisher.target(record.name)))
+        where = str(self._publisher.visible(self._publisher.target(record)))
         here = self.instance_id()
         others = tuple(item for item in volume.attachments if item.instance_id != here)
         own = next((item for item in volume.attachments if item.instance_id == here), None)
@@ -192,51 +221,7 @@ class DefaultVolumes(VolumeDriver):
     @contextlib.contextmanager
     def _hold_mounted(self, volume_id: VolumeId, operation: str) -> Iterator[Record | None]:
         """The record of a volume that is mounted here, by its id; its lock is held, so that it stays as it is."""
-        names = (record.name for record in self._records.all().values() if record.volume_id == volume_id)
-        name = next(names, None) or _name_of(self._storage.volume(volume_id))
-        with self._holding.lock(name, operation):
-            record = self._records.load(name)
-            yield record if record is not None and self._publisher.is_published(name) else None
-
-    def _one(self, name: str) -> Volume | None:
-        """The volume of that name, if there is one; several are an ``InvalidRequest`` with their ids."""
-        found = list(self._storage.volumes_named(name))
-        if len(found) > 1:
-            ids = ", ".join(volume.id for volume in found)
-            raise InvalidRequest(f"volume {name!r} is not unique: say which by its id, one of {ids}")
-        return found[0] if found else None
-
-    def _find(self, name: str) -> Volume:
-        """The volume of that name or id."""
-        found = self._one(name)
-        if found is not None:
-            return found
-        try:
-            return self._storage.volume(VolumeId(name))
-        except NotFound:
-            raise NotFound(f"volume {name!r} does not exist") from None
-
-    def _key(self, name: str) -> str:
-        """The name that records and locks have for a volume that is given by its name or its id."""
-        if self._records.load(check_name(name)) is not None:
-            return name
-        return _name_of(self._find(name))
-
-    def _held_name(self, name: str) -> str:
-        try:
-            return self._key(name)
-        except NotFound:
-            return name
-
-    def _record(self, name: str, *, for_mount: bool = False) -> Record:
-        """The volume's record, or a new one if the platform knows the volume."""
-        record = self._records.load(name)
-        if record is None or not record.volume_id:
-            record = Record(name=name, volume_id=self._find(name).id, context=record.context if record else {})
-        if for_mount and UNFORMATTED in record.context:
-            raise NotReady(f"volume {name!r}: the create that was to format it did not finish: create it again")
-        return record
-
-
-def _name_of(volume: Volume) -> str:
-    return volume.name or volume.id
+        key, volume = self._resolver.locate(volume_id)
+        with self._holding.lock(key, operation):
+            record = self._resolver.record(key, volume)
+            yield record if record.published and self._publisher.is_published(record) else None

@@ -9,6 +9,7 @@ from rexray.drivers import Expand, OSDriver, Snapshots
 from rexray.state import Record
 from rexray.types import Device, Snapshot, SnapshotId, Volume, VolumeId
 from rexray.volumes.publishing import BlockPublisher
+from rexray.volumes.quiet import QuietVolumes
 
 HoldMounted = Callable[[VolumeId, str], AbstractContextManager[Record | None]]
 """The record of a volume if it is mounted on this host, which stays so during the operation of that name."""
@@ -30,30 +31,22 @@ class GrowingExpand(Expand):
             if record is not None:
                 source = self._publisher.preparer.connect(self._publisher.attach(record))
                 if isinstance(source, Device) and not record.read_only:
-                    self._os.grow(source, self._publisher.target(record.name))
+                    self._os.grow(source, self._publisher.target(record))
             return volume
 
 
 class QuietSnapshots(Snapshots):
     """A snapshot of a volume that is mounted here is taken while its filesystem stands still."""
 
-    def __init__(self, storage: Snapshots, os: OSDriver, publisher: BlockPublisher, mounted: HoldMounted) -> None:
+    def __init__(self, storage: Snapshots, quiet: QuietVolumes, mounted: HoldMounted) -> None:
         self._storage = storage
-        self._os = os
-        self._publisher = publisher
+        self._quiet = quiet
         self._mounted = mounted
 
     def create_snapshot(self, volume_id: VolumeId, name: str, description: str = "") -> Snapshot:
         """Freeze, take the snapshot, thaw whatever happened."""
-        with self._mounted(volume_id, "Snapshot") as record:
-            if record is None or record.read_only:
-                return self._storage.create_snapshot(volume_id, name, description)
-            target = self._publisher.target(record.name)
-            self._os.freeze(target)
-            try:
-                return self._storage.create_snapshot(volume_id, name, description)
-            finally:
-                self._os.thaw(target)
+        with self._mounted(volume_id, "Snapshot"), self._quiet.hold([volume_id]):
+            return self._storage.create_snapshot(volume_id, name, description)
 
     def snapshots(
         self, *, volume_id: VolumeId | None = None, snapshot_id: SnapshotId | None = None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from rexray.drivers import Clone, Encrypted, Snapshots, StorageDriver
 from rexray.errors import InvalidRequest, NotFound, OutOfRange, SettingsError, Unsupported
 from rexray.sizes import format_size, parse_size
-from rexray.types import SnapshotId, VolumeId, VolumeSpec
-from rexray.volumes.settings import VolumeSettings
+from rexray.types import SnapshotId, Volume, VolumeId, VolumeSpec
+from rexray.volumes.settings import MAKEABLE, VolumeSettings
 
 I = TypeVar("I", VolumeId, SnapshotId)  # noqa: E741 an identifier of one kind or the other
 
@@ -35,12 +35,30 @@ OPTIONS = {
 """Every option and what it says; the names are taken in any case."""
 
 
+_OTHER_OPERATIONS = frozenset(
+    {"bind", "rbind", "remount", "move", "loop", "offset", "sizelimit", "make-shared", "make-private", "make-slave"}
+)
+"""Words that have mount(8) do something else than mount a filesystem."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
     """Create options that have been read: what the platform shall make, and what is remembered for the mount."""
 
     spec: VolumeSpec
     context: Mapping[str, str]
+    given: frozenset[str]
+    """The options that were said; the rest of the spec is what the settings say for new volumes."""
+
+    def of_existing(self, volume: Volume) -> VolumeSpec:
+        """The spec for a volume that is there: only what was said has to be so."""
+        return replace(
+            self.spec,
+            size_bytes=self.spec.size_bytes if "size" in self.given else volume.size_bytes,
+            type=self.spec.type if "volumetype" in self.given else "",
+            iops=self.spec.iops if "iops" in self.given else 0,
+            zone=self.spec.zone if "availabilityzone" in self.given else "",
+        )
 
 
 class Reader:
@@ -62,6 +80,7 @@ class Reader:
         if (encrypted or given.get("encryptionkey")) and not isinstance(self._storage, Encrypted):
             raise Unsupported(f"storage driver {self._storage.name!r} makes no encrypted volumes")
         context = {key: given[key] for key in ("fstype", "mountoptions") if given.get(key)}
+        _check_filesystem(context)
         if _boolean(given, "overwritefs"):
             context["overwritefs"] = "true"
         spec = VolumeSpec(
@@ -75,7 +94,7 @@ class Reader:
             source_volume=source_volume,
             source_snapshot=source_snapshot,
         )
-        return Wishes(spec=spec, context=context)
+        return Wishes(spec=spec, context=context, given=frozenset(given))
 
     def _size_of(self, given: Mapping[str, str], *, copied: bool) -> int:
         """A copy without a size is as large as its source."""
@@ -125,6 +144,18 @@ def _known(options: Mapping[str, str]) -> dict[str, str]:
         if given.setdefault(canonical, value) != value:
             raise InvalidRequest(f"option {option!r} is given twice, as {given[canonical]!r} and {value!r}")
     return given
+
+
+def _check_filesystem(context: Mapping[str, str]) -> None:
+    """What would only come out at the first mount is refused when the volume is made."""
+    fs_type = context.get("fstype", MAKEABLE[0])
+    if fs_type not in MAKEABLE:
+        near = difflib.get_close_matches(fs_type, MAKEABLE, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(MAKEABLE)}"
+        raise InvalidRequest(f"option fstype: {fs_type!r} is unknown{hint}")
+    for option in context.get("mountoptions", "").split(","):
+        if option.partition("=")[0] in _OTHER_OPERATIONS:
+            raise InvalidRequest(f"option mountoptions: {option!r} is no option of a filesystem's")
 
 
 def _either(given: Mapping[str, str], *names: str) -> tuple[str, str] | None:

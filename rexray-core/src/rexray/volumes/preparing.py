@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rexray import faults
 from rexray.drivers import NodeDriver, OSDriver
-from rexray.errors import AlreadyExists, InUse, NotReady, RexrayError, Unsupported
+from rexray.errors import AlreadyExists, InUse, NotReady, RexrayError, Unsupported, WrongDevice
 from rexray.locks import Locks
 from rexray.types import Attachment, Device, Directory, MountPoint
 
@@ -77,6 +77,9 @@ class Preparer:
             self._os.grow(device, target)
         except Unsupported:
             return
+        except WrongDevice:
+            self._os.unmount(target)
+            raise
         except RexrayError as error:
             log.warning("%s keeps its size: %s", target, error)
 

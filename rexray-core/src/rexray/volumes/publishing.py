@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from rexray import faults, mounts
@@ -13,10 +15,12 @@ from rexray.errors import Busy, InUse, NotFound, NotReady, RexrayError, TimedOut
 from rexray.locks import Locks
 from rexray.registry import registry
 from rexray.state import Record
-from rexray.types import Attachment, Instance, MountRequest, VolumeId
+from rexray.types import Attachment, Device, Directory, Instance, MountRequest, VolumeId
 from rexray.volumes.platform import Platform
-from rexray.volumes.preparing import Preparer, ignore_in_use, undone_on_error
+from rexray.volumes.preparing import Preparer, undone_on_error
 from rexray.volumes.settings import VolumeSettings
+
+log = logging.getLogger(__name__)
 
 _PASSING = (Busy, TimedOut, Unavailable)
 """Errors that the same call may not meet again."""
@@ -36,21 +40,25 @@ class BlockPublisher:
         """This host as the platform knows it; asked for once, when it is first needed."""
         return self._platform.node.instance()
 
-    def target(self, name: str) -> Path:
-        """Where a volume of that name is mounted when it is."""
-        return self._mount_root / name
+    def target(self, record: Record) -> Path:
+        """Where the volume is mounted when it is: where it was mounted, if the record says."""
+        return Path(record.target) if record.target else self._mount_root / record.name
 
-    def is_published(self, name: str) -> bool:
-        """Whether something is mounted there, whatever a record says."""
-        return mounts.is_mount_point(self.target(name))
+    def is_published(self, record: Record) -> bool:
+        """Whether something is mounted there, whatever the record says."""
+        return mounts.is_mount_point(self.target(record))
 
-    def mounted_names(self) -> list[str]:
-        """The names under the mount root where something is mounted."""
+    def adoptable(self) -> Iterator[Record]:
+        """The volumes whose devices, as the node driver knows them, are mounted below the mount root."""
+        volumes = {device.device: device.volume_id for device in self._platform.node.devices()}
         try:
             names = sorted(os.listdir(self._mount_root))
         except FileNotFoundError:
-            return []
-        return [name for name in names if self.is_published(name)]
+            return
+        for name in names:
+            for mount in self._platform.os.mounts(target=self._mount_root / name)[-1:]:
+                if mount.source in volumes:
+                    yield Record(name=name, volume_id=volumes[mount.source])
 
     def is_attached_here(self, record: Record) -> bool:
         """Whether the volume is attached to this host already."""
@@ -68,58 +76,69 @@ class BlockPublisher:
         raise AssertionError("unreachable")
 
     def _publish(self, record: Record, request: MountRequest) -> Path:
-        target = self.target(record.name)
-        options = _options(record, request)
-        with undone_on_error(lambda: self._take_back(record)):
+        target = self.target(record)
+        with contextlib.ExitStack() as undo:
+            undo.enter_context(undone_on_error(lambda: self._let_go(record)))
             attachment = self.attach(record, force=request.preempt or self._settings.preempt)
             faults.point("volume-attached")
             source = self.preparer.connect(attachment)
             faults.point("volume-connected")
+            self._refuse_foreign_mount(target, source)
+            undo.enter_context(undone_on_error(lambda: self._platform.os.unmount(target)))
             self._mount_root.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.preparer.mount(
                 source,
                 target,
                 fs_type=request.fs_type,
                 default_fs_type=record.context.get("fstype", self._settings.fs_type),
-                options=options,
+                options=_options(record, request),
                 overwrite=request.overwrite_fs,
             )
-            if not self.is_published(record.name):
+            if not self.is_published(record):
                 raise NotReady(f"{target}: nothing is mounted there although the mount succeeded")
             self._make_root(target, read_only=request.read_only)
         return target
+
+    def _refuse_foreign_mount(self, target: Path, source: Device | Directory) -> None:
+        """What somebody else mounted at the path is not covered, and not unmounted either when the mount fails."""
+        wanted = str(source.path) if isinstance(source, Device) else source.source
+        for mount in self._platform.os.mounts(target=target):
+            if mount.source != wanted:
+                raise InUse(f"{target} has {mount.source} mounted, not {wanted}: unmount that first")
 
     def unpublish(self, record: Record) -> bool:
         """Unmount, disconnect and detach; what was attached before the mount stays so.
 
         False if something else on this host has the device mounted, such as a container or an orchestrator.
         """
-        target = self.target(record.name)
-        self.thaw(record.name)  # an unmounted filesystem that is frozen holds its device for ever
+        target = self.target(record)
+        self.thaw(record)  # an unmounted filesystem that is frozen holds its device for ever
         self._platform.os.unmount(target)
         faults.point("volume-unmounted")
-        with contextlib.suppress(FileNotFoundError):
-            os.rmdir(target)  # what is written to an unmounted volume's path must not vanish below the next mount
-        if self.is_published(record.name):
+        _remove_mount_point(target)
+        if self.is_published(record):
             raise NotReady(f"{target}: still mounted after it was unmounted")
+        return self._let_go(record)
+
+    def _let_go(self, record: Record) -> bool:
+        """Disconnect and detach, unless the volume was attached before; False while something else needs it."""
         if record.attached_before:
             return True
         try:
             attachment = self._attachment(record)
+            if attachment is not None:
+                self.detach(record, attachment)
         except NotFound:
             return True  # somebody deleted the volume: there is nothing to let go of
-        if attachment is not None:
-            try:
-                self.detach(record, attachment)
-            except InUse:
-                return False
+        except InUse:
+            return False
         return True
 
-    def thaw(self, name: str) -> None:
+    def thaw(self, record: Record) -> None:
         """End a freeze that an interrupted snapshot left, where the volume is mounted and can be frozen at all."""
-        if self.is_published(name):
+        if self.is_published(record):
             with contextlib.suppress(RexrayError):
-                self._platform.os.thaw(self.target(name))
+                self._platform.os.thaw(self.target(record))
 
     def attach(self, record: Record, *, force: bool = False) -> Attachment:
         """Attach to this host; attached here already is success."""
@@ -145,21 +164,30 @@ class BlockPublisher:
         here = self._platform.storage.attachments(VolumeId(record.volume_id), self.instance.id)
         return here[0] if here else None
 
-    def _take_back(self, record: Record) -> None:
-        with contextlib.suppress(RexrayError):
-            self._platform.os.unmount(self.target(record.name))
-        ignore_in_use(lambda: self.unpublish(record))
-
     def _make_root(self, target: Path, *, read_only: bool) -> None:
-        """The directory inside the volume that callers get, where one is configured."""
-        root = self.visible(target)
-        if root != target and not read_only and not root.is_dir():
-            root.mkdir(parents=True)
-            root.chmod(self._settings.file_mode)
+        """The directory inside the volume that callers get, where one is configured; no link leads out of it."""
+        folder = target
+        for part in self.visible(target).relative_to(target).parts:
+            folder = folder / part
+            if folder.is_symlink():
+                raise NotReady(f"{folder} is a symbolic link, which rexray.volume.mount.rootPath does not follow")
+            if not read_only and not folder.is_dir():
+                folder.mkdir()
+                folder.chmod(self._settings.file_mode)
 
     def visible(self, target: Path) -> Path:
         """What callers get of a mounted volume."""
         return target / self._settings.root_path.strip("/") if self._settings.root_path.strip("/") else target
+
+
+def _remove_mount_point(target: Path) -> None:
+    """Leave nothing to write to by mistake; what somebody wrote there already is theirs, and will be covered."""
+    try:
+        os.rmdir(target)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        log.warning("%s stays after its volume was unmounted: %s", target, error.strerror)
 
 
 def _options(record: Record, request: MountRequest) -> tuple[str, ...]:

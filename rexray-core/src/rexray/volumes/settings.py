@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from rexray.errors import SettingsError
 from rexray.settings import setting
+
+MAKEABLE = ("ext4", "xfs", "btrfs", "ext3", "ext2", "vfat")
+"""The filesystems that can be asked for; whether this host has their tools is the OS driver's to say."""
 
 
 def _names(*names: str) -> tuple[str, ...]:
@@ -129,3 +133,17 @@ class VolumeSettings:
         env=_names("REXRAY_DOCKER_FSTYPE", "REXRAY_FSTYPE", "CREATE_DEFAULT_FSTYPE"),
         help="The filesystem that is made on a blank volume",
     )
+
+    def __post_init__(self) -> None:
+        """``SettingsError`` names a value that makes no sense."""
+        for key, value in (("mount.retryCount", self.retry_count), ("mount.retryWait", self.retry_wait)):
+            if value < 0:
+                raise SettingsError(f"rexray.volume.{key}: {value:g} is less than none")
+        if self.iops < 0:
+            raise SettingsError(f"rexray.docker.iops: {self.iops} is less than none")
+        if self.fs_type not in MAKEABLE:
+            raise SettingsError(f"rexray.docker.fsType: {self.fs_type!r} is not one of {', '.join(MAKEABLE)}")
+        if self.mount_path != Path() and not self.mount_path.is_absolute():
+            raise SettingsError(f"rexray.volume.mount.path: {str(self.mount_path)!r} is not an absolute path")
+        if ".." in Path(self.root_path).parts:
+            raise SettingsError(f"rexray.volume.mount.rootPath: {self.root_path!r} leads out of the volume")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -12,9 +13,13 @@ from rexray.csi.bridge import abilities, words
 from rexray.csi.bridge.attaching import AttachCalls
 from rexray.csi.bridge.health import HealthCalls
 from rexray.csi.bridge.listing import Listing
+from rexray.csi.bridge.quieting import Quiet, not_here
 from rexray.csi.bridge.snapshots import SnapshotCalls
+from rexray.csi.bridge.staged import LOCK_SECONDS, key_of
 from rexray.drivers import Clone, Expand, HasCapacity, Modify, Snapshots, StorageDriver
-from rexray.errors import AlreadyExists, InvalidRequest, OutOfCapacity, OutOfRange, Unsupported
+from rexray.errors import AlreadyExists, InUse, InvalidRequest, OutOfCapacity, OutOfRange, Unsupported
+from rexray.locks import Locks
+from rexray.paths import Paths
 from rexray.sizes import format_size
 from rexray.types import SnapshotId, Volume, VolumeId, VolumeSpec
 from rexray.volumes.options import OPTIONS, Reader
@@ -31,8 +36,9 @@ PARAMETERS = tuple(option for option in OPTIONS if option not in _NOT_HERE)
 class Controller(AttachCalls, SnapshotCalls, HealthCalls):
     """The storage driver's calls."""
 
-    def __init__(self, storage: StorageDriver, settings: VolumeSettings) -> None:
-        super().__init__(storage, settings)
+    def __init__(self, storage: StorageDriver, settings: VolumeSettings, paths: Paths, quiet: Quiet = not_here) -> None:
+        super().__init__(storage, settings, quiet)
+        self._locks = Locks(paths.run / "locks")
         self._reader = Reader(settings, storage)
         self._volumes: Listing[Volume] = Listing(lambda volume: volume.id)
 
@@ -51,17 +57,8 @@ class Controller(AttachCalls, SnapshotCalls, HealthCalls):
         _check_all(request.volume_capabilities)
         words.check_range(request.capacity_range)
         spec, context = self._spec(name, request)
-        known = self._named(name)
-        if known is not None:
-            _check_fits(known, request.capacity_range)
-            spec = replace(spec, size_bytes=known.size_bytes)
-        volume = self._storage.create(spec)
-        limit = request.capacity_range.limit_bytes
-        if limit and volume.size_bytes > limit:
-            if known is None:
-                self._storage.remove(volume.id)
-            size = format_size(volume.size_bytes)
-            raise OutOfRange(f"volume {name!r}: the platform makes it {size} large, more than limit_bytes {limit}")
+        with self._locks.hold("create-" + key_of(name), owner=f"CreateVolume of {name!r}", timeout=LOCK_SECONDS):
+            volume = self._create(spec, request.capacity_range)
         answer = words.describe_volume(self._storage, volume, context)
         if request.HasField("volume_content_source"):
             answer.content_source.CopyFrom(request.volume_content_source)
@@ -143,6 +140,11 @@ class Controller(AttachCalls, SnapshotCalls, HealthCalls):
             raise OutOfRange(f"volume {volume_id!r} has {volume.size_bytes} bytes already, and never shrinks")
         if wanted.required_bytes > volume.size_bytes:
             volume = self._storage.expand(volume_id, wanted.required_bytes)
+            if wanted.limit_bytes and volume.size_bytes > wanted.limit_bytes:
+                raise OutOfRange(
+                    f"volume {volume_id!r}: the platform made it {volume.size_bytes} bytes large where "
+                    f"{wanted.required_bytes} were asked for, more than limit_bytes {wanted.limit_bytes}"
+                )
         return pb.ControllerExpandVolumeResponse(capacity_bytes=volume.size_bytes, node_expansion_required=True)
 
     def GetCapacity(self, request: pb.GetCapacityRequest, _: Context) -> pb.GetCapacityResponse:
@@ -162,6 +164,23 @@ class Controller(AttachCalls, SnapshotCalls, HealthCalls):
         if found.largest_volume_bytes is not None:
             answer.maximum_volume_size.value = found.largest_volume_bytes
         return answer
+
+    def _create(self, spec: VolumeSpec, wanted: pb.CapacityRange) -> Volume:
+        """The volume, removed again if this call made it larger than it may be; the name's lock is held."""
+        known = self._named(spec.name)
+        if known is not None:
+            _check_fits(known, wanted)
+            spec = replace(spec, size_bytes=known.size_bytes)
+        with self._quiet([spec.source_volume] if spec.source_volume and known is None else [], "CreateVolume"):
+            volume = self._storage.create(spec)
+        limit = wanted.limit_bytes
+        if limit and volume.size_bytes > limit:
+            if known is None:
+                with contextlib.suppress(InUse):  # somebody who asks without CSI has it by now
+                    self._storage.remove(volume.id)
+            size = format_size(volume.size_bytes)
+            raise OutOfRange(f"volume {spec.name!r}: the platform makes it {size} large, more than limit_bytes {limit}")
+        return volume
 
     def _spec(self, name: str, request: pb.CreateVolumeRequest) -> tuple[VolumeSpec, dict[str, str]]:
         """What the platform shall make, and what the nodes are to know of it."""

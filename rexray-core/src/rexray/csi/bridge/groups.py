@@ -9,6 +9,7 @@ import grpc
 
 from rexray.csi._pb import csi_pb2 as pb
 from rexray.csi.bridge import words
+from rexray.csi.bridge.quieting import Quiet, not_here
 from rexray.csi.bridge.snapshots import refuse_parameters
 from rexray.drivers import GroupSnapshots, StorageDriver
 from rexray.errors import InvalidRequest, NotFound, Unsupported
@@ -21,10 +22,11 @@ _Capability = pb.GroupControllerServiceCapability
 class GroupController:
     """Group snapshots of a storage driver that has them."""
 
-    def __init__(self, storage: StorageDriver) -> None:
+    def __init__(self, storage: StorageDriver, quiet: Quiet = not_here) -> None:
         if not isinstance(storage, GroupSnapshots):
             raise Unsupported(f"storage driver {storage.name!r} has no group snapshots")
         self._storage = storage
+        self._quiet = quiet
         self._groups: GroupSnapshots = storage
 
     def GroupControllerGetCapabilities(
@@ -43,7 +45,8 @@ class GroupController:
             raise InvalidRequest("source_volume_ids is missing")
         refuse_parameters(dict(request.parameters))
         sources = sorted({VolumeId(source) for source in request.source_volume_ids})
-        group = self._groups.create_snapshot_group(name, sources)
+        with self._quiet(sources, "CreateVolumeGroupSnapshot"):
+            group = self._groups.create_snapshot_group(name, sources)
         return pb.CreateVolumeGroupSnapshotResponse(group_snapshot=self._describe(group))
 
     def DeleteVolumeGroupSnapshot(

@@ -9,20 +9,16 @@ import grpc
 
 from rexray.csi._pb import csi_pb2 as pb
 from rexray.csi.bridge import words
-from rexray.csi.bridge.staged import Staged, StagedVolumes
-from rexray.drivers import NodeDriver, OSDriver
+from rexray.csi.bridge.nodecalls import NodeCalls
+from rexray.csi.bridge.staged import Staged
 from rexray.errors import NotFound
 
 _Entry = pb.VolumeHealth.VolumeHealthEntry
 _Backend = pb.NodeGetStorageHealthResponse.StorageBackendHealth
 
 
-class NodeHealthCalls:
+class NodeHealthCalls(NodeCalls):
     """Health as seen from this host."""
-
-    _node: NodeDriver
-    _os: OSDriver
-    _staged: StagedVolumes
 
     def NodeGetVolumeHealth(
         self, request: pb.NodeGetVolumeHealthRequest, _: grpc.ServicerContext

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from rexray.csi.plugin import SERVICES, CSIPlugin
 from rexray.errors import NotInstalled
+from rexray.locks import Locks
 from rexray.paths import Paths, find_paths
 from rexray.registry import registry
 from rexray.settings import Sources
@@ -14,6 +15,7 @@ from rexray.volumes.platform import Platform, os_name, storage_name
 from rexray.volumes.settings import VolumeSettings
 
 if TYPE_CHECKING:
+    from rexray.csi.bridge.quieting import Quiet
     from rexray.drivers import NodeDriver, OSDriver, StorageDriver, VolumeDriver
 
 
@@ -76,17 +78,29 @@ class Bridge(CSIPlugin):
         from rexray.csi.bridge.groups import GroupController
         from rexray.csi.bridge.identity import Identity
         from rexray.csi.bridge.node import Node
+        from rexray.csi.bridge.quieting import not_here
         from rexray.drivers import GroupSnapshots
 
         found: dict[str, object] = {}
         storage = self.storage() if "Controller" in wanted else None
         if storage is not None:
-            found["Controller"] = Controller(storage, self._settings)
+            quiet = self._quiet(storage) if "Node" in wanted else not_here
+            found["Controller"] = Controller(storage, self._settings, self._paths, quiet)
             if isinstance(storage, GroupSnapshots):
-                found["GroupController"] = GroupController(storage)
+                found["GroupController"] = GroupController(storage, quiet)
         if "Node" in wanted:
             node, os_driver = self.node()
             topology = registry().storage_driver(self._storage_name)
             found["Node"] = Node(node, os_driver, self._settings, self._paths, topology)
         found["Identity"] = Identity(registry().storage_driver(self._storage_name), controller=storage is not None)
         return found
+
+    def _quiet(self, storage: StorageDriver) -> Quiet:
+        """A controller on a host that is a node as well can hold up what is written to its volumes there."""
+        from rexray.csi.bridge.quieting import QuietHost
+        from rexray.csi.bridge.staged import StagedVolumes
+        from rexray.volumes.quiet import QuietVolumes
+
+        node, os_driver = self.node()
+        volumes = QuietVolumes(Platform(storage=storage, node=node, os=os_driver), Locks(self._paths.run / "locks"))
+        return QuietHost(volumes, StagedVolumes(self._paths, node.name), os_driver)

@@ -45,6 +45,11 @@ def path_of(value: str, field: str) -> str:
     return value.rstrip("/") or "/"
 
 
+def place_of(value: str, field: str) -> str:
+    """The path that something known is looked for by; one that nothing can be at is no mistake, as CSI has it."""
+    return required(value, field).rstrip("/") or "/"
+
+
 def check_capability(capability: pb.VolumeCapability) -> None:
     """``InvalidRequest`` unless a volume can be used so."""
     kind = capability.WhichOneof("access_type")
