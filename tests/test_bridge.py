@@ -816,3 +816,14 @@ def test_giving_a_large_volume_to_a_group_ends_with_the_call_and_goes_on(local: 
     local.publish("data", mount(group="4321"), "target")
     assert {path.stat().st_gid for path in (target, *target.iterdir())} == {4321}
     local.down("data")
+
+
+def test_docker_leaves_attached_what_an_orchestrator_has_attached_after_it(orchestrator: Orchestrator) -> None:
+    docker = orchestrator.daemon.docker
+    docker("VolumeDriver.Create", Name="data", Opts={"size": "1", "fstype": "xfs"})
+    docker("VolumeDriver.Mount", Name="data", ID="c1")
+    context = orchestrator.attach("data", mount())
+    docker("VolumeDriver.Unmount", Name="data", ID="c1")
+    orchestrator.stage("data", mount(), context)
+    orchestrator.publish("data", mount(), "target")
+    orchestrator.down("data")

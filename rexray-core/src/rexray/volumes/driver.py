@@ -30,6 +30,7 @@ from rexray.types import (
     Volume,
     VolumeId,
 )
+from rexray.volumes.claims import Claims
 from rexray.volumes.creating import UNFORMATTED, Creator
 from rexray.volumes.extras import GrowingExpand, QuietSnapshots
 from rexray.volumes.platform import Platform, find_platform
@@ -53,7 +54,8 @@ class DefaultVolumes(VolumeDriver):
         self._platform = platform
         self._storage = platform.storage
         mount_root = settings.mount_path if settings.mount_path != Path() else paths.lib / "volumes"
-        self._publisher = BlockPublisher(platform, settings, mount_root, Locks(paths.run / "device-locks"))
+        claims = Claims(paths.lib / "csi" / f"{platform.storage.name}-claims")
+        self._publisher = BlockPublisher(platform, settings, mount_root, Locks(paths.run / "device-locks"), claims)
         self._records = Records(paths.lib / "docker" / platform.storage.name)
         self._resolver = Resolver(platform.storage, self._records)
         self._quiet = QuietVolumes(platform, Locks(paths.run / "locks"))
@@ -221,7 +223,9 @@ class DefaultVolumes(VolumeDriver):
     @contextlib.contextmanager
     def _hold_mounted(self, volume_id: VolumeId, operation: str) -> Iterator[Record | None]:
         """The record of a volume that is mounted here, by its id; its lock is held, so that it stays as it is."""
-        key, volume = self._resolver.locate(volume_id)
+        known = next((item.name for item in self._records.all().values() if item.volume_id == volume_id), None)
+        key = known or self._resolver.locate(volume_id)[0]
         with self._holding.lock(key, operation):
-            record = self._resolver.record(key, volume)
-            yield record if record.published and self._publisher.is_published(record) else None
+            record = self._records.load(key)
+            mounted = record is not None and record.volume_id == volume_id and record.published
+            yield record if record is not None and mounted and self._publisher.is_published(record) else None

@@ -16,6 +16,7 @@ from rexray.locks import Locks
 from rexray.registry import registry
 from rexray.state import Record
 from rexray.types import Attachment, Device, Directory, Instance, MountRequest, VolumeId
+from rexray.volumes.claims import Claims
 from rexray.volumes.platform import Platform
 from rexray.volumes.preparing import Preparer, undone_on_error
 from rexray.volumes.settings import VolumeSettings
@@ -29,8 +30,11 @@ _PASSING = (Busy, TimedOut, Unavailable)
 class BlockPublisher:
     """Publishes volumes of one platform at ``<mount root>/NAME``; the callers hold the volume's lock."""
 
-    def __init__(self, platform: Platform, settings: VolumeSettings, mount_root: Path, locks: Locks) -> None:
+    def __init__(
+        self, platform: Platform, settings: VolumeSettings, mount_root: Path, locks: Locks, claims: Claims
+    ) -> None:
         self._platform = platform
+        self._claims = claims
         self._settings = settings
         self._mount_root = mount_root
         self.preparer = Preparer(platform.node, platform.os, locks, attach_timeout=settings.attach_timeout)
@@ -122,7 +126,7 @@ class BlockPublisher:
 
     def _let_go(self, record: Record) -> bool:
         """Disconnect and detach, unless the volume was attached before; False while something else needs it."""
-        if record.attached_before:
+        if record.attached_before or self._claims.has(VolumeId(record.volume_id), self.instance.id):
             return True
         try:
             attachment = self._attachment(record)

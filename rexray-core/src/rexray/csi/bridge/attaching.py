@@ -11,6 +11,8 @@ from rexray.csi.bridge import words
 from rexray.drivers import ReadOnlyAttach, StorageDriver
 from rexray.errors import InvalidRequest, NotFound
 from rexray.types import InstanceId, VolumeId
+from rexray.volumes.claims import Claims
+from rexray.volumes.preparing import undone_on_error
 from rexray.volumes.settings import VolumeSettings
 
 Context = grpc.ServicerContext
@@ -28,7 +30,9 @@ class ControllerCalls:
 
 
 class AttachCalls(ControllerCalls):
-    """A node's id is its instance's."""
+    """A node's id is its instance's. What is attached here is claimed, so that Docker's side leaves it attached."""
+
+    _claims: Claims
 
     def ControllerPublishVolume(
         self, request: pb.ControllerPublishVolumeRequest, _: Context
@@ -39,7 +43,11 @@ class AttachCalls(ControllerCalls):
         words.capability_of(request)
         if request.readonly and not isinstance(self._storage, ReadOnlyAttach):
             raise InvalidRequest(f"readonly: storage driver {self._storage.name!r} attaches volumes for writing only")
-        attachment = self._storage.attach(volume_id, instance, read_only=request.readonly, force=self._settings.preempt)
+        self._claims.add(volume_id, instance)
+        with undone_on_error(lambda: self._claims.drop(volume_id, instance)):
+            attachment = self._storage.attach(
+                volume_id, instance, read_only=request.readonly, force=self._settings.preempt
+            )
         return pb.ControllerPublishVolumeResponse(publish_context=words.publish_context(attachment))
 
     def ControllerUnpublishVolume(
@@ -47,6 +55,8 @@ class AttachCalls(ControllerCalls):
     ) -> pb.ControllerUnpublishVolumeResponse:
         """Detach; not attached, or no such volume, is success."""
         volume_id = self._id(request.volume_id)
+        instance = InstanceId(request.node_id) if request.node_id else None
         with contextlib.suppress(NotFound):  # CSI: what does not exist is detached
-            self._storage.detach(volume_id, InstanceId(request.node_id) if request.node_id else None)
+            self._storage.detach(volume_id, instance)
+        self._claims.drop(volume_id, instance)
         return pb.ControllerUnpublishVolumeResponse()

@@ -22,6 +22,7 @@ from rexray.locks import Locks
 from rexray.paths import Paths
 from rexray.sizes import format_size
 from rexray.types import SnapshotId, Volume, VolumeId, VolumeSpec
+from rexray.volumes.claims import Claims
 from rexray.volumes.options import OPTIONS, Reader
 from rexray.volumes.settings import VolumeSettings
 
@@ -39,6 +40,7 @@ class Controller(AttachCalls, SnapshotCalls, HealthCalls):
     def __init__(self, storage: StorageDriver, settings: VolumeSettings, paths: Paths, quiet: Quiet = not_here) -> None:
         super().__init__(storage, settings, quiet)
         self._locks = Locks(paths.run / "locks")
+        self._claims = Claims(paths.lib / "csi" / f"{storage.name}-claims")
         self._reader = Reader(settings, storage)
         self._volumes: Listing[Volume] = Listing(lambda volume: volume.id)
 
