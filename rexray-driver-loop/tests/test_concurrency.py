@@ -205,3 +205,14 @@ def test_who_waits_is_told_for_whom(host: Host, other: Host, monkeypatch: pytest
         pytest.raises(Busy, match="connecting volume 'v': pending behind rearranging volume 'v'"),
     ):
         host.node.connect(attachment, deadline=0.1)
+
+
+def test_lock_files_stay_where_they_are(host: Host) -> None:
+    """What one host has unlinked, another one of a shared directory may still see and lock."""
+    host.create()
+    before = {path.name: path.stat().st_ino for path in (host.root / "locks").iterdir()}
+    host.attach()
+    host.detach()
+    after = {path.name: path.stat().st_ino for path in (host.root / "locks").iterdir()}
+    assert before
+    assert before.items() <= after.items()

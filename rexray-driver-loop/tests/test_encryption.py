@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import stat
-import time
 from pathlib import Path
 
 import pytest
 
 from loop_parts import MIB, Host
-from rexray.errors import InvalidRequest, NotFound, TimedOut, Unsupported
+from rexray import child
+from rexray.errors import InvalidRequest, NotFound, Unsupported
 from rexray.locks import Locks
-from rexray_driver_loop import commands, crypt
+from rexray_driver_loop import crypt
 from rexray_driver_loop.crypt import KEY_BYTES, Keys
 
 
@@ -49,28 +49,15 @@ def test_a_key_is_a_file_of_the_directory(keys: Keys, name: str) -> None:
 
 @pytest.mark.parametrize("missing", ["cryptsetup", "dmsetup", "kernel"])
 def test_without_dm_crypt_nothing_is_made(host: Host, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
-    find = commands.find
+    find = child.find
     present = {"cryptsetup", "dmsetup"} - {missing}
-    monkeypatch.setattr(commands, "find", lambda name: "/bin/false" if name in present else find("none"))
+    monkeypatch.setattr(child, "find", lambda name: "/bin/false" if name in present else find("none"))
     with pytest.raises(Unsupported, match=missing):
         host.create("v", MIB, encrypted=True)
     assert host.names() == []
     assert host.leftovers() == []
     assert not (host.root / "volumes/v").exists()
     assert not (host.root / "keys").exists()
-
-
-def test_a_program_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
-    script = f"sleep 60 & echo $! > {tmp_path}/pid; wait"
-    with pytest.raises(TimedOut, match="sh took longer than 0 s"):
-        commands.run(["sh", "-c", script], seconds=0.3)
-    status = Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/stat")
-    deadline = time.monotonic() + 5
-    while status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z":
-        assert time.monotonic() < deadline
-    assert commands.run(["sh", "-c", "echo one; echo two >&2; exit 3"], seconds=5) == commands.Ended(
-        status=3, complaint="two"
-    )
 
 
 def test_an_encrypted_volumes_device_has_one_name() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from loop_parts import MIB, SECONDS, Host, devices_of, make_filesystem, mounted, open_device, run_script
+from rexray import mounts
 from rexray.errors import AlreadyExists, InUse, InvalidRequest, NotFound, RexrayError, WrongDevice
 from rexray_driver_loop import crypt
 from rexray_driver_loop.model import LUKS_HEADER_BYTES
@@ -47,6 +48,7 @@ def test_what_is_written_is_not_in_the_file(host: Host) -> None:
     assert host.data().stat().st_size == 8 * MIB + LUKS_HEADER_BYTES
     assert host.read("v", 4) == b"LUKS"
     device = host.connect()
+    assert host.node.connect(host.attach(), deadline=SECONDS).identity.backing_file == str(host.data())
     assert device.parent == Path("/dev/mapper")
     assert size_of(device) == 8 * MIB
     write(device, PLAIN, 3 * MIB)
@@ -182,3 +184,18 @@ def test_a_thick_one_has_its_room(host: Host) -> None:
     host.create("v", 4 * MIB, encrypted=True, type="thick")
     assert host.data().stat().st_blocks * 512 >= 4 * MIB + LUKS_HEADER_BYTES
     assert size_of(host.connect()) == 4 * MIB
+
+
+def test_a_bound_one_is_in_use(host: Host, tmp_path: Path) -> None:
+    host.create("v", MIB, encrypted=True)
+    place = tmp_path / "published"
+    place.touch()
+    mounts.bind(host.connect(), place)
+    try:
+        with pytest.raises(InUse, match=f"bound at {place}"):
+            host.detach()
+        assert len(mappings()) == 1
+    finally:
+        mounts.unmount(place)
+    host.detach()
+    assert mappings() == []

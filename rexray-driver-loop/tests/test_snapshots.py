@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -134,7 +136,7 @@ def test_every_pattern_of_data_and_holes_is_copied(tmp_path: Path) -> None:
                     source.seek(bit * 65536)
                     source.write(b"x" * 65536)
             source.flush()
-            copying._copy_extents(source.fileno(), target.fileno())
+            copying._copy_extents(source.fileno(), target.fileno(), len(content), math.inf)
             target.seek(0)
             assert target.read() == content
         assert room(tmp_path / "to") == number.bit_count() * 65536
@@ -190,8 +192,8 @@ def test_what_happens_during_the_copy_is_seen(host: Host, monkeypatch: pytest.Mo
     copy = copying.copy_data
 
     def copy_and(do: Callable[[], object]) -> None:
-        def both(source: int, target: int) -> None:
-            copy(source, target)
+        def both(source: int, target: int, **more: Any) -> None:
+            copy(source, target, **more)
             do()
 
         monkeypatch.setattr(copying, "copy_data", both)

@@ -16,7 +16,7 @@ def test_it_is_registered_under_its_name() -> None:
 
 def test_it_is_viable_where_its_programs_are(monkeypatch: pytest.MonkeyPatch) -> None:
     assert LinuxOS.viable().ok
-    monkeypatch.setattr("rexray_os_linux.child._SBIN", "")
+    monkeypatch.setattr("rexray.child._SBIN", "")
     monkeypatch.setenv("PATH", "")
     answer = LinuxOS.viable()
     assert not answer.ok

@@ -128,7 +128,7 @@ def test_a_filesystem_grows_with_its_device_and_only_then(
     linux.mount(loop.device, home / "m", fs_type=kind)
     small = linux.filesystem_stats(home / "m").total_bytes
     with monkeypatch.context() as nowhere:  # as large already: no program is run
-        nowhere.setattr("rexray_os_linux.child._SBIN", "")
+        nowhere.setattr("rexray.child._SBIN", "")
         nowhere.setenv("PATH", "")
         linux.grow(loop.device, home / "m")
     loop.resize(640 * MIB)

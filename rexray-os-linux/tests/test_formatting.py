@@ -54,7 +54,7 @@ def test_a_type_that_nobody_can_make_and_a_program_that_is_missing(
 ) -> None:
     with pytest.raises(Unsupported, match=r"'reiser4': it can be ext2, .*btrfs"):
         linux.format(loop.device, "reiser4")
-    monkeypatch.setattr("rexray_os_linux.child._SBIN", "")
+    monkeypatch.setattr("rexray.child._SBIN", "")
     monkeypatch.setenv("PATH", str(home))
     with pytest.raises(Unsupported, match=r"mkfs.ext4 is not installed .* e2fsprogs"):
         linux.format(loop.device, "ext4")

@@ -9,10 +9,11 @@ import hashlib
 import os
 from pathlib import Path
 
+from rexray import child
 from rexray.errors import InUse, InvalidRequest, NotFound, RexrayError, Unsupported, WrongDevice
 from rexray.locks import Locks
 from rexray.names import check_name
-from rexray_driver_loop import commands
+from rexray_driver_loop import loops
 from rexray_driver_loop.files import opened, told, write_bytes
 from rexray_driver_loop.model import LUKS_HEADER_BYTES
 
@@ -56,12 +57,11 @@ class Keys:
 def check_support() -> None:
     """``Unsupported`` where cryptsetup, or dm-crypt in the kernel, is missing."""
     for program in ("cryptsetup", "dmsetup"):
-        if commands.find(program) is None:
-            raise Unsupported(f"encrypted volumes need {program}, which is not installed on this host")
-    modprobe = commands.find("modprobe")
-    if modprobe is not None:
-        commands.run([modprobe, "--quiet", "dm_crypt"], seconds=_SECONDS)  # built in, loaded, or not there: see below
-    ended = commands.run([_program("dmsetup"), "target-version", "crypt"], seconds=_SECONDS)
+        _program(program)
+    modprobe = child.find("modprobe")
+    if modprobe is not None:  # built in, loaded, or not there: see below
+        child.run([modprobe, "--quiet", "dm_crypt"], seconds=_SECONDS, action="load dm_crypt")
+    ended = child.run([_program("dmsetup"), "target-version", "crypt"], seconds=_SECONDS, action="look for dm-crypt")
     if ended.status != 0:
         raise Unsupported("encrypted volumes need dm-crypt, which this host's kernel does not have")
 
@@ -83,21 +83,34 @@ def mapped(data: Path) -> Path | None:
 
 
 def open_device(data: Path, loop: Path, key: Path, *, read_only: bool, seconds: float) -> Path:
-    """Open an encrypted volume over its loop device; open already is success."""
+    """Open an encrypted volume over its loop device; open already is success.
+
+    ``InUse`` if the new device has the number of an earlier one whose node is still bound somewhere.
+    """
     device = _mapping(data)
     if device.exists():
         _check_slave(device, loop)
         return device
     access = "--readonly" if read_only else "--allow-discards"
     _cryptsetup(["open", "--type", "luks2", access, "--key-file", str(key), str(loop), device.name], seconds=seconds)
+    try:
+        loops.refuse_bound(device)
+    except BaseException:
+        _close(device)
+        raise
     return device
 
 
 def close_device(data: Path) -> None:
-    """Close an encrypted volume; not open is success, ``InUse`` while it is mounted or held."""
+    """Close an encrypted volume; not open is success, ``InUse`` while it is mounted, bound or held."""
     device = _mapping(data)
     if device.exists():
-        _cryptsetup(["close", device.name], allowed=(_NO_DEVICE,))
+        loops.refuse_bound(device)
+        _close(device)
+
+
+def _close(device: Path) -> None:
+    _cryptsetup(["close", device.name], allowed=(_NO_DEVICE,))
 
 
 def resize_device(data: Path, key: Path) -> None:
@@ -121,15 +134,16 @@ def _check_slave(device: Path, loop: Path) -> None:
 
 
 def _cryptsetup(arguments: list[str], *, seconds: float = _SECONDS, allowed: tuple[int, ...] = ()) -> None:
-    ended = commands.run([_program("cryptsetup"), *arguments], seconds=seconds)
+    action = f"cryptsetup {arguments[0]}"
+    ended = child.run([_program("cryptsetup"), *arguments], seconds=max(seconds, 0.0), action=f"run {action}")
     if ended.status == _BUSY:
-        raise InUse(f"cryptsetup {arguments[0]}: {ended.complaint}")
+        raise InUse(f"{action}: {ended.complaint}")
     if ended.status not in (0, *allowed):
-        raise RexrayError(f"cryptsetup {arguments[0]}: {ended.complaint}")
+        raise RexrayError(f"{action}: {ended.complaint}")
 
 
 def _program(name: str) -> str:
-    found = commands.find(name)
+    found = child.find(name)
     if found is None:
         raise Unsupported(f"encrypted volumes need {name}, which is not installed on this host")
     return found

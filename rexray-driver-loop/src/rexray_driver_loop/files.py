@@ -47,9 +47,9 @@ def open_file(path: Path | str, flags: int) -> int:
 
 
 @contextlib.contextmanager
-def opened(path: Path | str, flags: int) -> Iterator[int]:
-    """The descriptor of a file, closed at the end."""
-    descriptor = open_file(path, flags)
+def opened(path: Path | str, flags: int, *, follow: bool = False) -> Iterator[int]:
+    """The descriptor of a file, closed at the end; ``follow`` allows a symbolic link."""
+    descriptor = os.open(path, flags | os.O_CLOEXEC) if follow else open_file(path, flags)
     try:
         yield descriptor
     finally:

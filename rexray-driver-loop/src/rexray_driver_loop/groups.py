@@ -7,6 +7,7 @@ belongs to a group that is not complete is shown to nobody, and deleted by the n
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -16,6 +17,7 @@ from rexray.drivers import GroupSnapshots
 from rexray.errors import AlreadyExists, InvalidRequest, NotFound
 from rexray.names import check_name
 from rexray.types import SnapshotGroup, SnapshotId, VolumeId
+from rexray_driver_loop import copying
 from rexray_driver_loop.base import moment
 from rexray_driver_loop.files import told
 from rexray_driver_loop.model import GroupMeta
@@ -66,11 +68,12 @@ class GroupCalls(SnapshotCalls, GroupSnapshots):
         meta = GroupMeta(volumes=dict(volumes), created=time.time_ns())
         self._pool.groups.save(name, meta)
         faults.point("loop-group-noted")
+        until = math.inf if not self._any_attached(volumes) else time.monotonic() + copying.LIVE_SECONDS
         try:
             for volume in volumes:
                 if self._pool.snapshots.look(member(name, volume)) is not None:
                     raise AlreadyExists(f"snapshot {member(name, volume)!r} exists outside of group {name!r}")
-                self._take(VolumeId(volume), member(name, volume), "", group=name)
+                self._take(VolumeId(volume), member(name, volume), "", group=name, until=until)
                 faults.point("loop-group-member")
         except BaseException:
             self._drop(name)
@@ -78,6 +81,9 @@ class GroupCalls(SnapshotCalls, GroupSnapshots):
         complete = replace(meta, complete=True)
         self._pool.groups.save(name, complete)
         return complete
+
+    def _any_attached(self, volumes: Mapping[str, str]) -> bool:
+        return any(self._pool.volumes.load(volume).attached_to for volume in volumes)
 
     def _drop(self, name: str) -> None:
         """Delete a group, member by member; it counts as incomplete from the first step on."""

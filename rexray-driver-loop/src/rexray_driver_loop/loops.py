@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import stat
 import struct
@@ -22,12 +23,16 @@ from rexray import faults
 from rexray.errors import Busy, InUse, WrongDevice
 from rexray.mounts import mount_table
 from rexray.types import Viability
+from rexray_driver_loop import uses
 from rexray_driver_loop.files import opened
+
+log = logging.getLogger(__name__)
 
 CONTROL = Path("/dev/loop-control")
 _DEV = Path("/dev")
 _SYSFS = Path("/sys/block")
 
+_LOOP_CTL_ADD = 0x4C80
 _LOOP_CTL_GET_FREE = 0x4C82
 _LOOP_CLR_FD = 0x4C01
 _LOOP_SET_STATUS64 = 0x4C04
@@ -126,12 +131,13 @@ def attach(file: Path, *, read_only: bool) -> Path:
 
 
 def detach(loop: Loop) -> None:
-    """Let a loop device go and wait until it is gone; ``InUse`` if anybody has it mounted, held or open."""
+    """Let a loop device go and wait until it is gone; ``InUse`` if anybody has it mounted, bound, held or open."""
     try:
         with opened(loop.device, os.O_RDONLY | os.O_EXCL) as descriptor:
             now = _status(loop.device, descriptor)
             if now is None or now.file != loop.file:
                 return
+            refuse_bound(loop.device)
             with _unless(errno.ENXIO):
                 fcntl.ioctl(descriptor, _LOOP_CLR_FD)
             faults.point("loop-disconnect-announced")
@@ -144,6 +150,12 @@ def detach(loop: Loop) -> None:
     if not _gone(loop):
         _keep(loop)
         raise InUse(f"{loop.device} is open in another program")
+
+
+def refuse_bound(device: Path) -> None:
+    """``InUse`` names the place where the device's node is bound."""
+    if place := uses.binding(device):
+        raise InUse(f"{device} is in use: it is bound at {place}")
 
 
 def update_capacity(device: Path) -> None:
@@ -201,8 +213,27 @@ def _status(device: Path, descriptor: int) -> Loop | None:
 
 
 def _free_device() -> Path:
+    """A device that shows nothing, and whose node is bound nowhere: an earlier volume's user would write to ours."""
     with opened(CONTROL, os.O_RDWR) as control:
-        number = fcntl.ioctl(control, _LOOP_CTL_GET_FREE)
+        device = _node(fcntl.ioctl(control, _LOOP_CTL_GET_FREE))
+        while place := uses.binding(device):
+            log.warning("%s is left alone: an earlier device of that name is still bound at %s", device, place)
+            device = _node(_next_number(control, int(device.name.removeprefix("loop"))))
+    return device
+
+
+def _next_number(control: int, number: int) -> int:
+    """The first number after that one whose device shows nothing, made if it is missing."""
+    while True:
+        number += 1
+        with contextlib.suppress(FileExistsError):
+            fcntl.ioctl(control, _LOOP_CTL_ADD, number)
+        if not (_SYSFS / f"loop{number}/loop/backing_file").exists():
+            return number
+
+
+def _node(number: int) -> Path:
+    """The node of a loop device, which is made if it is missing."""
     device = _DEV / f"loop{number}"
     major, minor = map(int, (_SYSFS / device.name / "dev").read_text().split(":"))
     with contextlib.suppress(FileExistsError):  # where neither devtmpfs nor udev makes it

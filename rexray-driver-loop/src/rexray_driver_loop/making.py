@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from rexray.errors import AlreadyExists, InvalidRequest, OutOfRange
 from rexray.names import check_name
 from rexray.types import Volume, VolumeId, VolumeSpec
-from rexray_driver_loop import copying, crypt, here
+from rexray_driver_loop import copying, crypt, live
 from rexray_driver_loop.base import PoolCalls, refuse_attached, round_up
 from rexray_driver_loop.files import opened
 from rexray_driver_loop.model import THICK, THIN, TYPES, SnapshotMeta, VolumeMeta
 from rexray_driver_loop.pool import Pool
+from rexray_driver_loop.store import Store
 
 DEFAULT_SIZE_BYTES = 16 << 30
 """The size of a volume that is asked for without one, as the original had it."""
@@ -53,48 +52,32 @@ class MakingCalls(PoolCalls):
         self._pool.volumes.remove(volume_id, refuse_if_used)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Source:
-    """An open file to copy, and what it was."""
-
-    data: int
-    size_bytes: int
-    encrypted: bool
-    key: str
-
-
 def _make(pool: Pool, spec: VolumeSpec) -> None:
-    with _source(pool, spec) as source:
-        meta = _planned(pool, spec, source)
-        pool.volumes.create(spec.name, meta, lambda data: _fill(pool, data, meta, source))
+    def fill(data: Path) -> VolumeMeta:
+        with opened(data, os.O_RDWR | os.O_CREAT | os.O_EXCL) as file:
+            meta = _copy(pool, spec, file) if copied else _planned(pool, spec, None)
+            copying.grow(file, meta.data_bytes, allocate=meta.type == THICK)
+        if meta.encrypted and not copied:
+            crypt.format_file(data, pool.keys.path(meta.key))
+        return meta
+
+    copied = bool(spec.source_volume or spec.source_snapshot)
+    pool.volumes.create(spec.name, fill)
 
 
-def _fill(pool: Pool, data: Path, meta: VolumeMeta, source: _Source | None) -> None:
-    with opened(data, os.O_RDWR | os.O_CREAT | os.O_EXCL) as file:
-        if source is not None:
-            copying.copy_data(source.data, file)
-        copying.grow(file, meta.data_bytes, allocate=meta.type == THICK)
-    if meta.encrypted and source is None:
-        crypt.format_file(data, pool.keys.path(meta.key))
+def _copy(pool: Pool, spec: VolumeSpec, file: int) -> VolumeMeta:
+    """Fill the file with what the volume is to be a copy of, and say what that makes it."""
+    planned: list[VolumeMeta] = []
+    store: Store[VolumeMeta] | Store[SnapshotMeta] = pool.snapshots if spec.source_snapshot else pool.volumes
+
+    def plan(source: VolumeMeta | SnapshotMeta) -> None:
+        planned.append(_planned(pool, spec, source))
+
+    live.copy(store, spec.source_snapshot or spec.source_volume or "", file, plan)
+    return planned[0]
 
 
-@contextlib.contextmanager
-def _source(pool: Pool, spec: VolumeSpec) -> Iterator[_Source | None]:
-    """What the volume is to be a copy of, which may be removed or rolled back while it is being copied."""
-    store = pool.snapshots if spec.source_snapshot else pool.volumes
-    name = spec.source_snapshot or spec.source_volume
-    if not name:
-        yield None
-        return
-    with contextlib.ExitStack() as stack:
-        with store.changing(name, "copying"):
-            meta: VolumeMeta | SnapshotMeta = store.load(name)
-            here.flush(store.data(name))
-            data = stack.enter_context(opened(store.data(name), os.O_RDONLY))
-        yield _Source(data=data, size_bytes=meta.size_bytes, encrypted=meta.encrypted, key=meta.key)
-
-
-def _planned(pool: Pool, spec: VolumeSpec, source: _Source | None) -> VolumeMeta:
+def _planned(pool: Pool, spec: VolumeSpec, source: VolumeMeta | SnapshotMeta | None) -> VolumeMeta:
     meta = VolumeMeta(
         uid=uuid.uuid4().hex,
         size_bytes=round_up(spec.size_bytes or DEFAULT_SIZE_BYTES),

@@ -71,3 +71,5 @@ class InstanceMeta:
 
     zone: str = ""
     max_volumes: int = 0
+    machine: str = ""
+    """What tells its machine from others of that name; empty if nothing does."""

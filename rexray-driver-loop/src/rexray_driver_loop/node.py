@@ -5,7 +5,7 @@ from __future__ import annotations
 from rexray.drivers import NodeDriver
 from rexray.errors import InUse, NotReady, Unavailable, WrongDevice
 from rexray.types import Attachment, BlockDevice, Device, DeviceIdentity, Instance, InstanceId, Viability, VolumeId
-from rexray_driver_loop import here, loops
+from rexray_driver_loop import here, loops, machine
 from rexray_driver_loop.base import PROVIDER, PoolCalls, describe_instance
 from rexray_driver_loop.model import InstanceMeta, VolumeMeta
 from rexray_driver_loop.properties import check_health
@@ -25,9 +25,12 @@ class LoopNode(PoolCalls, NodeDriver):
         return loops.viability()
 
     def instance(self) -> Instance:
-        """This host, which is noted on the platform the first time: volumes can be attached to it from then on."""
+        """This host, which is noted on the platform the first time: volumes can be attached to it from then on.
+
+        ``AlreadyExists`` if the instance id is another machine's.
+        """
         pool = self._pool
-        meta = InstanceMeta(zone=pool.zone, max_volumes=self._settings.max_volumes)
+        meta = InstanceMeta(zone=pool.zone, max_volumes=self._settings.max_volumes, machine=machine.fingerprint())
         pool.instances.register(pool.instance, meta)
         return describe_instance(pool.instance, meta)
 
@@ -58,9 +61,10 @@ class LoopNode(PoolCalls, NodeDriver):
         """The loop device of an attached volume, or what decrypts it, made unless it is there.
 
         ``NotReady`` if the volume is not attached to this instance, ``InUse`` if it is to another one,
-        ``Unavailable`` if its file is not all there.
+        ``Unavailable`` if its file is not all there, ``AlreadyExists`` if the instance id is another machine's.
         """
         pool, name = self._pool, attachment.volume_id
+        self.instance()
         with pool.volumes.changing(name, "connecting", seconds=deadline):
             meta = pool.volumes.load(name)
             self._refuse_foreign(attachment, meta)
@@ -69,8 +73,7 @@ class LoopNode(PoolCalls, NodeDriver):
                 raise Unavailable(f"volume {name!r} cannot be connected: {health.message}")
             data = pool.volumes.data(name)
             path = here.connect(data, pool.key_of(meta), read_only=meta.read_only, seconds=deadline)
-        identity = DeviceIdentity() if meta.encrypted else DeviceIdentity(backing_file=str(data))
-        return Device(path=path, identity=identity)
+        return Device(path=path, identity=DeviceIdentity(backing_file=str(data)))
 
     def disconnect(self, attachment: Attachment) -> None:
         """Let the device go and wait until it is gone; ``InUse`` while it is mounted, held or open.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from rexray.errors import NotFound
+from rexray.errors import AlreadyExists, NotFound
 from rexray.locks import Locks
 from rexray.names import check_name
 from rexray_driver_loop.crypt import Keys
@@ -43,11 +44,20 @@ class Instances:
                 yield name, meta
 
     def register(self, name: str, meta: InstanceMeta) -> None:
-        """Note an instance; noted so already costs one read."""
+        """Note an instance; noted so already costs one read, ``AlreadyExists`` if it is another machine's."""
         if self._look(name) != meta:
             lock = self._locks.hold(lock_key("instance", name), owner=f"registering {name!r}", timeout=LOCK_SECONDS)
             with told(f"registering {name!r}"), lock:
-                write_record(self._folder, name + _SUFFIX, meta)
+                noted = self._look(name) or meta
+                self._refuse_other_machine(name, noted, meta)
+                write_record(self._folder, name + _SUFFIX, replace(meta, machine=meta.machine or noted.machine))
+
+    def _refuse_other_machine(self, name: str, noted: InstanceMeta, meta: InstanceMeta) -> None:
+        if noted.machine and meta.machine and noted.machine != meta.machine:
+            raise AlreadyExists(
+                f"instance {name!r} is another machine's: set loop.instanceID to an id of this host's own; "
+                f"if that machine is gone, or this one was installed anew, remove {self._folder}/{name}{_SUFFIX}"
+            )
 
     def _look(self, name: str) -> InstanceMeta | None:
         return read_record(f"{self._folder}/{check_name(name, 'instance id')}{_SUFFIX}", InstanceMeta)
@@ -62,7 +72,7 @@ class Pool:
         self.root = root
         self.instance = settings.instance
         self.zone = settings.zone
-        self.locks = Locks(root / "locks")
+        self.locks = Locks(root / "locks", keep=True)
         self.scratch = Scratch(root / "tmp", self.locks)
         self.volumes = Store(root / "volumes", VolumeMeta, "volume", self.scratch, self.locks)
         self.snapshots = Store(root / "snapshots", SnapshotMeta, "snapshot", self.scratch, self.locks)

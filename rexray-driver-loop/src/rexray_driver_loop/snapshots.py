@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from rexray.drivers import Rollback, Snapshots
 from rexray.errors import AlreadyExists, InvalidRequest
 from rexray.names import check_name
 from rexray.types import Snapshot, SnapshotId, Volume, VolumeId
-from rexray_driver_loop import copying, here
+from rexray_driver_loop import copying, live
 from rexray_driver_loop.base import PoolCalls, moment, refuse_attached
 from rexray_driver_loop.files import flush_folder, opened, told
 from rexray_driver_loop.model import THICK, SnapshotMeta, VolumeMeta
@@ -25,8 +26,9 @@ class SnapshotCalls(PoolCalls, Snapshots, Rollback):
     def create_snapshot(self, volume_id: VolumeId, name: str, description: str = "") -> Snapshot:
         """The snapshot of that name, taken if it is missing; ``AlreadyExists`` if it is of another volume.
 
-        It has what the volume's file has, that is what was written to a device of this host so far; whoever wants
-        a mounted filesystem's state of one moment freezes it meanwhile.
+        It has what the volume's file had at one moment, with what was written to a device of this host before; for a
+        filesystem in good order the caller freezes it meanwhile. Without reflinks a volume that keeps being written is
+        ``Busy``, and an attached one that takes longer than ``copying.LIVE_SECONDS`` is ``TimedOut``.
         """
         pool = self._pool
         check_name(name, "snapshot name")
@@ -77,7 +79,8 @@ class SnapshotCalls(PoolCalls, Snapshots, Rollback):
         with told(f"rolling back {volume_id!r}"), pool.scratch.make() as scratch:
             fresh = scratch / "data"
             with opened(pool.snapshots.data(snapshot_id), os.O_RDONLY) as source, _fresh(fresh) as target:
-                copying.copy_data(source, target)
+                if not copying.share_data(source, target):
+                    copying.copy_data(source, target)
                 copying.grow(target, volume.data_bytes, allocate=volume.type == THICK)
                 faults.point("loop-rollback-copied")
                 with pool.volumes.changing(volume_id, "rolling back"):
@@ -95,29 +98,35 @@ class SnapshotCalls(PoolCalls, Snapshots, Rollback):
         """A group's snapshots appear all at once."""
         return not meta.group or self._pool.groups.is_complete(meta.group)
 
-    def _take(self, volume_id: VolumeId, name: str, description: str, *, group: str = "") -> None:
+    def _take(
+        self, volume_id: VolumeId, name: str, description: str, *, group: str = "", until: float = math.inf
+    ) -> None:
         pool = self._pool
-        with contextlib.ExitStack() as stack:
-            with pool.volumes.changing(volume_id, "taking a snapshot of"):
-                volume = pool.volumes.load(volume_id)
-                here.flush(pool.volumes.data(volume_id))
-                source = stack.enter_context(opened(pool.volumes.data(volume_id), os.O_RDONLY))
-            meta = SnapshotMeta(
-                volume=volume_id,
-                volume_uid=volume.uid,
-                size_bytes=volume.size_bytes,
-                created=time.time_ns(),
-                description=description,
-                encrypted=volume.encrypted,
-                key=volume.key,
-                group=group,
-            )
-            pool.snapshots.create(name, meta, lambda data: _copy(source, data))
+        taken: list[SnapshotMeta] = []
+
+        def plan(volume: VolumeMeta | SnapshotMeta) -> None:
+            assert isinstance(volume, VolumeMeta)
+            taken.append(_planned(volume_id, volume, description, group))
+
+        def fill(data: Path) -> SnapshotMeta:
+            with _fresh(data) as target:
+                live.copy(pool.volumes, volume_id, target, plan, until=until)
+            return taken[0]
+
+        pool.snapshots.create(name, fill)
 
 
-def _copy(source: int, data: Path) -> None:
-    with _fresh(data) as target:
-        copying.copy_data(source, target)
+def _planned(volume_id: VolumeId, volume: VolumeMeta, description: str, group: str) -> SnapshotMeta:
+    return SnapshotMeta(
+        volume=volume_id,
+        volume_uid=volume.uid,
+        size_bytes=volume.size_bytes,
+        created=time.time_ns(),
+        description=description,
+        encrypted=volume.encrypted,
+        key=volume.key,
+        group=group,
+    )
 
 
 def _fresh(path: Path) -> contextlib.AbstractContextManager[int]:

@@ -95,15 +95,15 @@ class Store(Generic[M]):
                 (path / (self._file + NEW)).unlink(missing_ok=True)  # of a save that was interrupted
             yield
 
-    def create(self, name: str, meta: M, fill: Callable[[Path], None]) -> None:
+    def create(self, name: str, fill: Callable[[Path], M]) -> None:
         """Make an entry, unless somebody else made one of that name meanwhile.
 
-        ``fill`` makes the data file at the path that it is given, before anybody sees it.
+        ``fill`` makes the data file at the path that it is given, before anybody sees it, and says what the entry is.
         """
         with told(f"making {self.what} {name!r}"), self._scratch.make() as scratch:
             fresh = scratch / "entry"
             fresh.mkdir(mode=0o700)
-            fill(fresh / "data")
+            meta = fill(fresh / "data")
             faults.point("loop-create-filled")
             write_record(fresh, self._file, meta)
             with self.changing(name, "making"):

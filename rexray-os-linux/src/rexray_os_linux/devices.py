@@ -13,7 +13,8 @@ from types import TracebackType
 from rexray.errors import InvalidRequest, NotReady, TimedOut, WrongDevice
 from rexray.types import Device, DeviceIdentity
 from rexray_os_linux import blockdev
-from rexray_os_linux.identity import mismatch, multipath_holder
+from rexray_os_linux.held import Held
+from rexray_os_linux.identity import is_mapping, mismatch, multipath_holder
 
 _NETLINK_KOBJECT_UEVENT = 15
 _KERNEL_AND_UDEV = 1 | 2
@@ -32,15 +33,37 @@ class Devices:
         """Where udev puts links with the devices' identities."""
         return self._dev / "disk/by-id"
 
-    def node(self, device: Device) -> Path:
-        """The node of a device that is there now, its identity proven; ``NotFound``, ``NotReady``, ``WrongDevice``."""
+    def hold(self, device: Device) -> Held:
+        """The device that is there now, opened, its identity proven by what is open.
+
+        ``NotFound``, ``NotReady``, ``WrongDevice``. The caller closes it.
+        """
         if device.path == Path():
             raise InvalidRequest("a device without a path has to be located first")
         blockdev.number(device.path)
         found = self._look_at(device.path, device.identity)
         if found is None:
             raise NotReady(f"device {str(device.path)!r} has a size of 0 bytes")
-        return found
+        fd = blockdev.open_device(found)
+        try:
+            held = Held(
+                node=found,
+                number=os.fstat(fd).st_rdev,
+                fd=fd,
+                difference=lambda node: self._difference(device.identity, node),
+            )
+            held.check()
+        except BaseException:
+            os.close(fd)
+            raise
+        return held
+
+    def _difference(self, identity: DeviceIdentity, node: Path) -> str:
+        return mismatch(identity, self._disk(os.stat(node).st_rdev), node, self._dev)
+
+    def _disk(self, number: int) -> Path:
+        """A device's directory in sysfs."""
+        return Path(os.path.realpath(self._sys / "dev/block" / blockdev.name_of(number)))
 
     def locate(self, device: Device, *, deadline: float) -> Device:
         """The device with its node's path, once it is there and is the right one.
@@ -75,11 +98,11 @@ class Devices:
             return None
         if not stat.S_ISBLK(status.st_mode):
             raise WrongDevice(f"{str(path)!r} is not a block device; nothing was done to it")
-        disk = Path(os.path.realpath(self._sys / "dev/block" / blockdev.name_of(status.st_rdev)))
+        disk = self._disk(status.st_rdev)
         node = Path(os.path.realpath(path))
         if not _has_size(disk):
             return None
-        if wrong := mismatch(identity, disk, node, self.by_id):
+        if wrong := mismatch(identity, disk, node, self._dev):
             raise WrongDevice(f"device {str(path)!r} is not the one expected: {wrong}; nothing was done to it")
         return self._preferred(disk, node)
 
@@ -89,7 +112,9 @@ class Devices:
         for entry in sorted((self._sys / "block").iterdir()):
             disk = Path(os.path.realpath(entry))
             node = self._node_of(disk)
-            if node is not None and _has_size(disk) and not mismatch(identity, disk, node, self.by_id):
+            if node is None or is_mapping(disk) or not _has_size(disk):
+                continue
+            if not mismatch(identity, disk, node, self._dev):
                 found[self._preferred(disk, node)] = None
         if len(found) > 1 and not identity.wwn and not identity.backing_file:
             names = ", ".join(str(node) for node in found)

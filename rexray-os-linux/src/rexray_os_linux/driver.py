@@ -6,13 +6,13 @@ import os
 import sys
 from pathlib import Path
 
+from rexray import child
 from rexray.drivers import OSDriver
 from rexray.errors import InUse, InvalidRequest, NotReady, RexrayError
 from rexray.mounts import Mount, mount_table
 from rexray.types import Device, Directory, FilesystemStats, MountPoint, Viability
 from rexray_os_linux import (
     blockdev,
-    child,
     filesystems,
     formatting,
     growing,
@@ -26,6 +26,7 @@ from rexray_os_linux import (
 from rexray_os_linux.deadlines import Deadlines, within
 from rexray_os_linux.devices import Devices
 from rexray_os_linux.guard import ThawGuards
+from rexray_os_linux.held import Held
 
 _GRACE = 1.0
 """Seconds beyond a deadline that the waiting itself looks after, for the kernel to hang in."""
@@ -97,19 +98,26 @@ class LinuxOS(OSDriver):
 
     def _mount_device(self, device: Device, place: str, fs_type: str, wanted: tuple[str, ...]) -> Mount:
         parsed = options.parse(wanted)
-        node = self._node(device)
-        number = blockdev.number(node)
-        if there := mounting.already(place, str(node), number, parsed):
-            return there
-        fs_type = fs_type or probing.probe(node, self._deadlines.probe)
-        if not fs_type:
-            raise NotReady(f"cannot mount device {str(node)!r}: it is blank, a filesystem has to be made first")
-        return within(
-            self._deadlines.system_call,
-            f"mount {str(node)!r} at {place!r}",
-            lambda: mounting.mount(str(node), number, place, fs_type, parsed),
-            undo=lambda _: unmounting.unmount(place, self._deadlines.busy),
-        )
+        with self._held(device) as held:
+            node = held.node
+            if there := mounting.already(place, str(node), held.number, parsed):
+                return there
+            kind = fs_type or probing.probe(node, self._deadlines.probe)
+            if not kind:
+                raise NotReady(f"cannot mount device {str(node)!r}: it is blank, a filesystem has to be made first")
+
+            same = Device(path=node, identity=device.identity)
+
+            def mount() -> Mount:
+                with self._devices.hold(same) as again:  # for as long as the kernel takes, be it beyond the deadline
+                    return mounting.mount_device(again, place, kind, parsed)
+
+            return within(
+                self._deadlines.system_call,
+                f"mount {str(node)!r} at {place!r}",
+                mount,
+                undo=lambda _: unmounting.unmount(place, self._deadlines.busy),
+            )
 
     def _mount_directory(self, directory: Directory, place: str, fs_type: str, wanted: tuple[str, ...]) -> Mount:
         source = directory.source
@@ -163,11 +171,21 @@ class LinuxOS(OSDriver):
 
     def probe(self, device: Device) -> str:
         """What the device holds, empty only when it is proven blank."""
-        return probing.probe(self._node(device), self._deadlines.probe)
+        with self._held(device) as held:
+            found = probing.probe(held.node, self._deadlines.probe)
+            self._check(held)
+            return found
 
     def format(self, device: Device, fs_type: str, *, overwrite: bool = False) -> None:
         """Make a filesystem; a device that is mounted or held is ``InUse`` whatever was asked."""
-        formatting.make_filesystem(self._node(device), fs_type, overwrite=overwrite, deadlines=self._deadlines)
+        with self._held(device) as held:
+            formatting.make_filesystem(
+                held.node,
+                fs_type,
+                overwrite=overwrite,
+                deadlines=self._deadlines,
+                check=lambda: self._check(held),
+            )
 
     def grow(self, device: Device, target: Path) -> None:
         """Grow the filesystem at the target to its device's size; a network filesystem has nothing to grow."""
@@ -175,7 +193,9 @@ class LinuxOS(OSDriver):
         if device.path == Path():
             table.need_top(place)
             return
-        growing.grow(self._node(device), place, self._deadlines)
+        with self._held(device) as held:
+            growing.grow(held.node, place, self._deadlines)
+            self._check(held)
 
     def filesystem_stats(self, target: Path) -> FilesystemStats:
         """How full the filesystem is that the target is on; a directory inside of a mount is as good as the mount."""
@@ -184,8 +204,8 @@ class LinuxOS(OSDriver):
 
     def device_size(self, device: Device) -> int:
         """The size of the device in bytes."""
-        node = self._node(device)
-        return within(self._deadlines.system_call, f"tell the size of {str(node)!r}", lambda: blockdev.size_of(node))
+        with self._held(device) as held:
+            return blockdev.size(held.fd)
 
     def freeze(self, target: Path) -> None:
         """Freeze the filesystem mounted at the target until :meth:`thaw`, or until this process ends."""
@@ -219,6 +239,11 @@ class LinuxOS(OSDriver):
             self._deadlines.system_call, f"look up the directory of {str(target)!r}", lambda: table.canonical(target)
         )
 
-    def _node(self, device: Device) -> Path:
-        """The device's node, its identity proven at every step that reads or writes it."""
-        return within(self._deadlines.system_call, f"look at {device!r}", lambda: self._devices.node(device))
+    def _held(self, device: Device) -> Held:
+        """The device, its identity proven and open until the step that reads or writes it is over."""
+        return within(
+            self._deadlines.system_call, f"look at {device!r}", lambda: self._devices.hold(device), undo=Held.close
+        )
+
+    def _check(self, held: Held) -> None:
+        within(self._deadlines.system_call, f"look at {str(held.node)!r}", held.check)

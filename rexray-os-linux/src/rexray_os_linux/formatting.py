@@ -11,12 +11,14 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from rexray import child
 from rexray.errors import AlreadyExists, Busy, RexrayError, Unsupported
-from rexray_os_linux import blockdev, child
+from rexray_os_linux import blockdev
 from rexray_os_linux.deadlines import Deadlines, within
 from rexray_os_linux.probing import probe
 
@@ -44,8 +46,12 @@ MAKERS = {
 """The filesystems that can be made. mkfs.vfat's ``-I`` allows it a disk without partitions."""
 
 
-def make_filesystem(node: Path, fs_type: str, *, overwrite: bool, deadlines: Deadlines) -> None:
+def make_filesystem(
+    node: Path, fs_type: str, *, overwrite: bool, deadlines: Deadlines, check: Callable[[], None]
+) -> None:
     """Make a filesystem on a blank device, or with ``overwrite`` on any that is not in use.
+
+    The caller holds the device open; ``check`` raises if that is not the right one, and is asked before every step.
 
     ``AlreadyExists`` says what is on the device, ``InUse`` who holds it, ``Busy`` that it is being formatted. When it
     fails or is stopped midway the device is left blank.
@@ -57,6 +63,7 @@ def make_filesystem(node: Path, fs_type: str, *, overwrite: bool, deadlines: Dea
     action = f"format device {str(node)!r}"
     lock = within(deadlines.system_call, action, lambda: _lock(node, deadlines.lock), undo=os.close)
     try:
+        check()
         if overwrite:
             _wipe(node, deadlines)
         elif found := probe(node, deadlines.probe):
@@ -64,6 +71,7 @@ def make_filesystem(node: Path, fs_type: str, *, overwrite: bool, deadlines: Dea
                 f"device {str(node)!r} holds {found}; nothing was done; "
                 "to lose that and make a filesystem, ask for it with --overwritefs"
             )
+        check()
         _make([mkfs, *maker.options, str(node)], node, lock, action, deadlines)
     finally:
         os.close(lock)

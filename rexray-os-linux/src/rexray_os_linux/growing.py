@@ -12,9 +12,10 @@ import os
 import struct
 from pathlib import Path
 
+from rexray import child
 from rexray.errors import Forbidden, NotReady, RexrayError, Unsupported, WrongDevice
 from rexray.mounts import Mount
-from rexray_os_linux import blockdev, child, table
+from rexray_os_linux import blockdev, table
 from rexray_os_linux.deadlines import Deadlines, within
 from rexray_os_linux.filesystems import opened_mount
 

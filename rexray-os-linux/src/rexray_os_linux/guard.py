@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 import threading
 
-from rexray_os_linux import child
+from rexray import child
 
 _SCRIPT = 'read -r word || exec "$0" --unfreeze "$1"'
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import time
 
+from rexray import child
 from rexray.errors import RexrayError, Unsupported
 from rexray.mounts import Mount
-from rexray_os_linux import child, table
+from rexray_os_linux import table
 from rexray_os_linux.mounting import already, made_directory
 from rexray_os_linux.options import MountOptions, refuse_secrets
 

@@ -2,7 +2,8 @@
 
 Facts: Documentation/ABI/stable/sysfs-block, virtio_blk (``serial``), nvme (``device/serial``, ``wwid``), scsi_sysfs
 (``device/wwid``, ``device/vpd_pg80``, ``device/vpd_pg83``; SPC-4 7.8), loop (``loop/backing_file``, LOOP_GET_STATUS64),
-multipath-tools (``dm/uuid`` begins with ``mpath-``), systemd's 60-persistent-storage.rules for names in by-id.
+device mapper (``dm/uuid`` begins with ``mpath-`` for multipath-tools, ``CRYPT-`` for cryptsetup; ``slaves``),
+systemd's 60-persistent-storage.rules for names in by-id.
 """
 
 from __future__ import annotations
@@ -21,18 +22,21 @@ _LOOP_INFO64_SIZE = 232
 _DELETED = " (deleted)"
 
 
-def mismatch(identity: DeviceIdentity, disk: Path, node: Path, by_id: Path) -> str:
+def mismatch(identity: DeviceIdentity, disk: Path, node: Path, dev: Path) -> str:
     """What of the identity does not hold, as ``serial is 'a', not 'b'``; empty if all of it holds.
 
-    ``disk`` is the device's directory in sysfs, ``by_id`` the directory of udev's links. What the device does not
-    tell does not hold.
+    ``disk`` is the device's directory in sysfs, ``dev`` the directory of the nodes and of udev's links. What the
+    device does not tell does not hold. A backing file may be that of the one device that a dm-crypt device decrypts.
     """
+    by_id = dev / "disk/by-id"
     if identity.serial and identity.serial.strip() not in (found := serials(disk)):
         return _differs("serial", found, identity.serial)
     if identity.wwn and identity.wwn.strip().lower() not in (found := wwns(disk)):
         return _differs("WWN", found, identity.wwn)
-    if identity.backing_file and not _is_backed_by(identity.backing_file, disk, node):
-        return _differs("backing file", [_text(disk / "loop/backing_file")], identity.backing_file)
+    if identity.backing_file:
+        below, its_node = _below(disk, node, dev)
+        if not _is_backed_by(identity.backing_file, below, its_node):
+            return _differs("backing file", [_text(below / "loop/backing_file")], identity.backing_file)
     if identity.link and not _is_linked(by_id / identity.link, disk, node):
         return f"{str(by_id / identity.link)!r} is not a name of it"
     return ""
@@ -41,6 +45,20 @@ def mismatch(identity: DeviceIdentity, disk: Path, node: Path, by_id: Path) -> s
 def _differs(what: str, found: list[str], expected: str) -> str:
     shown = " or ".join(repr(text) for text in found if text) or "unknown"
     return f"its {what} is {shown}, not {expected!r}"
+
+
+def is_mapping(disk: Path) -> bool:
+    """Whether it is a dm-crypt device, which shows what is inside of another one."""
+    return _text(disk / "dm/uuid").startswith("CRYPT-")
+
+
+def _below(disk: Path, node: Path, dev: Path) -> tuple[Path, Path]:
+    """What a dm-crypt device decrypts, as directory in sysfs and node; any other device itself."""
+    if not is_mapping(disk):
+        return disk, node
+    slaves = disk / "slaves"
+    names = os.listdir(slaves) if slaves.is_dir() else []
+    return (Path(os.path.realpath(slaves / names[0])), dev / names[0]) if len(names) == 1 else (disk, node)
 
 
 def multipath_holder(disk: Path) -> Path | None:

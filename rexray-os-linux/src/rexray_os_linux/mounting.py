@@ -10,13 +10,14 @@ import ctypes
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rexray import mounts
-from rexray.errors import InUse, InvalidRequest, NotFound, RexrayError, Unsupported
+from rexray.errors import InUse, InvalidRequest, NotFound, RexrayError, Unsupported, WrongDevice
 from rexray.mounts import Mount
 from rexray_os_linux import blockdev, table
+from rexray_os_linux.held import Held
 from rexray_os_linux.options import (
     MS_BIND,
     MS_DIRSYNC,
@@ -35,10 +36,32 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
 
 
-def mount(source: str, number: int | None, place: str, fs_type: str, options: MountOptions) -> Mount:
+def mount_device(held: Held, place: str, fs_type: str, options: MountOptions) -> Mount:
+    """Mount a device that is held open, and prove afterwards that it is what is mounted; see :func:`mount`.
+
+    ``WrongDevice`` if not, with the mount undone.
+    """
+
+    def check(mounted: Mount) -> None:
+        if not table.is_same(mounted, str(held.node), held.number):
+            raise WrongDevice(f"{table.describe(mounted)}, was mounted for {str(held.node)!r}; it was unmounted again")
+        held.check()
+
+    return mount(str(held.node), held.number, place, fs_type, options, check)
+
+
+def mount(
+    source: str,
+    number: int | None,
+    place: str,
+    fs_type: str,
+    options: MountOptions,
+    check: Callable[[Mount], None] = lambda _: None,
+) -> Mount:
     """Mount a source, whose device number is given if it is a block device, at a path that is made if missing.
 
     Mounted there already is success; ``InUse`` if it is something else, or writable where read-only is asked for.
+    ``check`` is given the new mount, which is undone if it raises.
     """
     if there := already(place, source, number, options):
         return there
@@ -47,7 +70,13 @@ def mount(source: str, number: int | None, place: str, fs_type: str, options: Mo
         data = (*data, "nouuid")
     with made_directory(place):
         _mount(source, place, fs_type, options.flags, ",".join(data))
-    return table.need_top(place)
+        made = table.need_top(place)
+        try:
+            check(made)
+        except BaseException:
+            mounts.unmount(place)
+            raise
+    return made
 
 
 def already(place: str, source: str, number: int | None, options: MountOptions) -> Mount | None:

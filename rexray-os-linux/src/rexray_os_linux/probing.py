@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from rexray import child
 from rexray.errors import AlreadyExists, RexrayError
-from rexray_os_linux import blockdev, child
+from rexray_os_linux import blockdev
 from rexray_os_linux.deadlines import within
 
 _FOUND, _NOTHING, _AMBIGUOUS = 0, 2, 8
