@@ -30,9 +30,9 @@ class Tagged(LoopStorage):
     def create(self, spec: VolumeSpec) -> Volume:
         for volume in self.volumes_named(spec.name):
             return volume
-        return self.make(f"vol-{len(self.tags) + 1}", spec.name)
+        return self.tagged(f"vol-{len(self.tags) + 1}", spec.name)
 
-    def make(self, volume_id: str, name: str) -> Volume:
+    def tagged(self, volume_id: str, name: str) -> Volume:
         self.tags[volume_id] = name
         return self._tagged(super().create(VolumeSpec(name=volume_id, size_bytes=64 << 20)))
 
@@ -69,7 +69,7 @@ def test_an_id_means_that_volume_whatever_else_has_its_name(cloud: tuple[Host, T
     host, storage = cloud
     host.create()
     host.write(content="precious")
-    storage.make("vol-2", "data")
+    storage.tagged("vol-2", "data")
     with pytest.raises(InvalidRequest, match="is not unique: say which by its id, one of vol-1, vol-2"):
         host.mount()
     (host.mount("vol-2") / "file").write_text("of the second")
@@ -84,7 +84,7 @@ def test_the_second_of_two_volumes_is_not_mistaken_for_the_mounted_first(cloud: 
     host, storage = cloud
     host.create()
     first = host.mount()
-    storage.make("vol-2", "data")
+    storage.tagged("vol-2", "data")
     second = host.mount("vol-2", "c2")
     assert first != second
     (second / "file").write_text("two")
@@ -101,7 +101,7 @@ def test_a_record_says_nothing_about_a_volume_that_got_the_name_later(cloud: tup
     host.create()
     storage.remove(VolumeId("vol-1"))
     del storage.tags["vol-1"]
-    storage.make("vol-9", "data")
+    storage.tagged("vol-9", "data")
     host.write(content="new")
     assert host.read() == "new"
     host.remove()
@@ -266,7 +266,7 @@ def test_a_create_that_is_repeated_with_other_options_is_refused(host: Host) -> 
 )
 def test_a_setting_that_makes_no_sense_is_named(tmp_path: Path, variable: str, value: str, fault: str) -> None:
     with pytest.raises(SettingsError, match=fault):
-        Host(tmp_path, **{variable: value})
+        Host(tmp_path, "here", None, **{variable: value})
 
 
 def test_a_create_without_options_is_content_with_a_volume_of_any_size_and_origin(host: Host) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from linux_parts import HungFuse, Loop, at_most
+from rexray.deadlines import within
 from rexray.errors import Busy, RexrayError, TimedOut
-from rexray_os_linux.deadlines import Deadlines, within
+from rexray_os_linux.deadlines import Deadlines
 from rexray_os_linux.driver import LinuxOS
 
 

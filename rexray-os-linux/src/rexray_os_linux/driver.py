@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from rexray import child
+from rexray.deadlines import within
 from rexray.drivers import OSDriver
 from rexray.errors import InUse, InvalidRequest, NotReady, RexrayError
 from rexray.mounts import Mount, mount_table
@@ -23,7 +24,7 @@ from rexray_os_linux import (
     table,
     unmounting,
 )
-from rexray_os_linux.deadlines import Deadlines, within
+from rexray_os_linux.deadlines import Deadlines
 from rexray_os_linux.devices import Devices
 from rexray_os_linux.guard import ThawGuards
 from rexray_os_linux.held import Held

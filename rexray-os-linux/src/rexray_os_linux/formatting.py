@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rexray import child
+from rexray.deadlines import within
 from rexray.errors import AlreadyExists, Busy, RexrayError, Unsupported
 from rexray_os_linux import blockdev
-from rexray_os_linux.deadlines import Deadlines, within
+from rexray_os_linux.deadlines import Deadlines
 from rexray_os_linux.probing import probe
 
 

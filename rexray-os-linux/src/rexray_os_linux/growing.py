@@ -13,10 +13,11 @@ import struct
 from pathlib import Path
 
 from rexray import child
+from rexray.deadlines import within
 from rexray.errors import Forbidden, NotReady, RexrayError, Unsupported, WrongDevice
 from rexray.mounts import Mount
 from rexray_os_linux import blockdev, table
-from rexray_os_linux.deadlines import Deadlines, within
+from rexray_os_linux.deadlines import Deadlines
 from rexray_os_linux.filesystems import opened_mount
 
 _EXT = ("ext2", "ext3", "ext4")

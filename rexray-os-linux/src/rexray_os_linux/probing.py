@@ -10,9 +10,9 @@ import os
 from pathlib import Path
 
 from rexray import child
+from rexray.deadlines import within
 from rexray.errors import AlreadyExists, RexrayError
 from rexray_os_linux import blockdev
-from rexray_os_linux.deadlines import within
 
 _FOUND, _NOTHING, _AMBIGUOUS = 0, 2, 8
 _OVERWRITE = "to lose what it holds and make a filesystem, ask for it with --overwritefs"

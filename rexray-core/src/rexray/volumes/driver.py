@@ -175,7 +175,7 @@ class DefaultVolumes(VolumeDriver):
         if isinstance(found, Expand) and issubclass(mixin, Expand):
             found = GrowingExpand(found, self._platform.os, self._publisher, self._hold_mounted)
         elif isinstance(found, Snapshots) and issubclass(mixin, Snapshots):
-            found = QuietSnapshots(found, self._quiet, self._hold_mounted)
+            found = QuietSnapshots(found, self._quiet, self._publisher, self._hold_mounted)
         if not isinstance(found, mixin):
             raise Unsupported(f"storage driver {self._storage.name!r} cannot do that: it has no {mixin.__name__}")
         return found

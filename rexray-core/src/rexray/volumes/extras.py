@@ -38,15 +38,21 @@ class GrowingExpand(Expand):
 class QuietSnapshots(Snapshots):
     """A snapshot of a volume that is mounted here is taken while its filesystem stands still."""
 
-    def __init__(self, storage: Snapshots, quiet: QuietVolumes, mounted: HoldMounted) -> None:
+    def __init__(
+        self, storage: Snapshots, quiet: QuietVolumes, publisher: BlockPublisher, mounted: HoldMounted
+    ) -> None:
         self._storage = storage
+        self._publisher = publisher
         self._quiet = quiet
         self._mounted = mounted
 
     def create_snapshot(self, volume_id: VolumeId, name: str, description: str = "") -> Snapshot:
         """Freeze, take the snapshot, thaw whatever happened."""
-        with self._mounted(volume_id, "Snapshot"), self._quiet.hold([volume_id]):
-            return self._storage.create_snapshot(volume_id, name, description)
+        with self._mounted(volume_id, "Snapshot") as record:
+            writable = record is not None and not record.read_only
+            known = {volume_id: self._publisher.target(record)} if record is not None and writable else {}
+            with self._quiet.hold([volume_id], known):
+                return self._storage.create_snapshot(volume_id, name, description)
 
     def snapshots(
         self, *, volume_id: VolumeId | None = None, snapshot_id: SnapshotId | None = None

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rexray import faults
+from rexray.deadlines import within
 from rexray.drivers import NodeDriver, OSDriver
 from rexray.errors import AlreadyExists, InUse, NotReady, RexrayError, Unsupported, WrongDevice
 from rexray.locks import Locks
@@ -17,6 +18,9 @@ log = logging.getLogger(__name__)
 
 LOCK_SECONDS = 60.0
 """How long a mount waits for another one of the same device."""
+
+GRACE_SECONDS = 1.0
+"""How much longer than its own deadline a driver's call may take before it is left behind."""
 
 FILESYSTEMS = frozenset({"btrfs", "exfat", "ext2", "ext3", "ext4", "f2fs", "iso9660", "ntfs", "udf", "vfat", "xfs"})
 """What is mounted when a probe finds it; anything else that it finds, such as ``crypto_LUKS``, is left alone."""
@@ -33,14 +37,20 @@ class Preparer:
 
     def connect(self, attachment: Attachment) -> Device | Directory:
         """The device or directory of an attached volume, verified to be the volume's."""
-        source = self._node.connect(attachment, deadline=self._attach_timeout)
+        source = within(
+            self._attach_timeout + GRACE_SECONDS,
+            working_on(attachment.volume_id),
+            lambda: self._node.connect(attachment, deadline=self._attach_timeout),
+            undo=lambda _: self._node.disconnect(attachment),
+        )
         if isinstance(source, Directory):
             return source
         return self._os.locate(source, deadline=self._attach_timeout)
 
     def disconnect(self, attachment: Attachment) -> None:
         """Undo :meth:`connect`; ``InUse`` while the device is mounted anywhere."""
-        self._node.disconnect(attachment)
+        seconds = self._attach_timeout + GRACE_SECONDS
+        within(seconds, working_on(attachment.volume_id), lambda: self._node.disconnect(attachment))
 
     def mount(
         self,
@@ -99,6 +109,11 @@ class Preparer:
         if fs_type and found != fs_type:
             raise AlreadyExists(f"{device.path}: it holds {found}, not {fs_type} as asked; nothing was changed")
         return found
+
+
+def working_on(volume_id: str) -> str:
+    """What a call to a driver does, in words: one volume's calls take turns, and a hung one holds up the next ones."""
+    return f"work on volume {volume_id!r}"
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rexray import faults, mounts
+from rexray.deadlines import within
 from rexray.errors import Busy, InUse, NotFound, NotReady, RexrayError, TimedOut, Unavailable
 from rexray.locks import Locks
 from rexray.registry import registry
@@ -18,7 +19,7 @@ from rexray.state import Record
 from rexray.types import Attachment, Device, Directory, Instance, MountRequest, VolumeId
 from rexray.volumes.claims import Claims
 from rexray.volumes.platform import Platform
-from rexray.volumes.preparing import Preparer, undone_on_error
+from rexray.volumes.preparing import Preparer, undone_on_error, working_on
 from rexray.volumes.settings import VolumeSettings
 
 log = logging.getLogger(__name__)
@@ -149,8 +150,13 @@ class BlockPublisher:
         found = self._attachment(record)
         if found is not None:
             return found
-        attachment = self._platform.storage.attach(
-            VolumeId(record.volume_id), self.instance.id, device=self._platform.node.next_device(), force=force
+        volume_id, here = VolumeId(record.volume_id), self.instance.id
+        device = self._platform.node.next_device()
+        attachment = within(
+            self._settings.attach_timeout,
+            working_on(volume_id),
+            lambda: self._platform.storage.attach(volume_id, here, device=device, force=force),
+            undo=lambda _: self._platform.storage.detach(volume_id, here),
         )
         registry().tell("rexray_volume_attached", driver=self._platform.storage.name, attachment=attachment)
         return attachment
@@ -159,14 +165,21 @@ class BlockPublisher:
         """Disconnect the device and detach from this host; ``InUse`` while anything of it is mounted."""
         self.preparer.disconnect(attachment)
         faults.point("volume-disconnected")
-        self._platform.storage.detach(VolumeId(record.volume_id), self.instance.id, force=force)
+        volume_id, here = VolumeId(record.volume_id), self.instance.id
+        within(
+            self._settings.attach_timeout,
+            working_on(volume_id),
+            lambda: self._platform.storage.detach(volume_id, here, force=force),
+        )
         faults.point("volume-detached")
         event = {"name": record.name, "instance_id": self.instance.id}
         registry().tell("rexray_volume_detached", driver=self._platform.storage.name, **event)
 
     def _attachment(self, record: Record) -> Attachment | None:
-        here = self._platform.storage.attachments(VolumeId(record.volume_id), self.instance.id)
-        return here[0] if here else None
+        volume_id, here = VolumeId(record.volume_id), self.instance.id
+        ask = functools.partial(self._platform.storage.attachments, volume_id, here)
+        found = within(self._settings.attach_timeout, working_on(volume_id), ask)
+        return found[0] if found else None
 
     def _make_root(self, target: Path, *, read_only: bool) -> None:
         """The directory inside the volume that callers get, where one is configured; no link leads out of it."""

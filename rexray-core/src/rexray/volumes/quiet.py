@@ -9,13 +9,17 @@ import logging
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
+from rexray.deadlines import within
 from rexray.errors import NotFound, Unsupported
 from rexray.locks import Locks
 from rexray.types import InstanceId, VolumeId
 from rexray.volumes.platform import Platform
+from rexray.volumes.preparing import working_on
 
 log = logging.getLogger(__name__)
 
+ASK_SECONDS = 30.0
+"""How long a platform may take to say where a volume is attached."""
 LOCK_SECONDS = 100.0
 """How long a snapshot waits for another one of the same volume."""
 
@@ -65,7 +69,8 @@ class QuietVolumes:
     def _mount_of(self, volume_id: VolumeId) -> Path | None:
         """A mount through which the volume can be written to on this host."""
         try:
-            attachments = self._platform.storage.attachments(volume_id, self._instance)
+            ask = functools.partial(self._platform.storage.attachments, volume_id, self._instance)
+            attachments = within(ASK_SECONDS, working_on(volume_id), ask)
         except NotFound:
             return None
         devices = [attachment.device for attachment in attachments if attachment.device]

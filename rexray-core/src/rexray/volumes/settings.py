@@ -65,7 +65,7 @@ class VolumeSettings:
         60.0,
         key="rexray.volume.mount.attachTimeout",
         duration=True,
-        help="How long to wait for the device of an attached volume",
+        help="How long each step may take: attaching, waiting for the device, detaching",
     )
     ignore_used_count: bool = setting(
         False,
