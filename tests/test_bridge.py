@@ -82,8 +82,7 @@ class Orchestrator:
         request = pb.CreateVolumeRequest(
             name=name,
             volume_capabilities=[capability],
-            capacity_range=pb.CapacityRange(required_bytes=size),
-            **more,  # type: ignore[arg-type]
+            **{"capacity_range": pb.CapacityRange(required_bytes=size), **more},  # type: ignore[arg-type]
         )
         return self.call(rpc.CREATE_VOLUME, request).volume
 
@@ -657,15 +656,20 @@ def test_options_of_the_filesystem_are_not_those_of_each_mount(local: Orchestrat
     local.down("data")
 
 
-def test_a_volume_that_grows_beyond_the_limit_is_not_called_a_success(local: Orchestrator) -> None:
-    local.create("data", mount(), size=64 << 20)
+def test_a_size_that_cannot_be_had_within_the_limit_is_refused_and_changes_nothing(local: Orchestrator) -> None:
     wanted = pb.CapacityRange(required_bytes=(64 << 20) + 1, limit_bytes=(64 << 20) + 10)
     for _ in range(2):
-        with pytest.raises(OutOfRange):
+        with pytest.raises(OutOfRange, match="whole MiB"):
+            local.create("other", mount(), capacity_range=wanted)
+    local.create("data", mount(), size=64 << 20)
+    for _ in range(2):
+        with pytest.raises(OutOfRange, match="whole MiB"):
             local.call(
                 rpc.CONTROLLER_EXPAND_VOLUME,
                 pb.ControllerExpandVolumeRequest(volume_id="data", capacity_range=wanted),
             )
+    listed = local.call(rpc.LIST_VOLUMES, pb.ListVolumesRequest()).entries
+    assert [(entry.volume.volume_id, entry.volume.capacity_bytes) for entry in listed] == [("data", 64 << 20)]
 
 
 def test_a_volume_is_staged_again_only_as_it_was(local: Orchestrator) -> None:

@@ -150,7 +150,7 @@ class Shelf(Snapshots, SnapshotCopy, Rollback, Expand, VolumeDriver):
     def recover(self) -> Iterator[str]:
         return iter(())
 
-    def expand(self, volume_id: VolumeId, size_bytes: int) -> Volume:
+    def expand(self, volume_id: VolumeId, size_bytes: int, *, limit_bytes: int = 0) -> Volume:
         with changing("expand", volume_id, size_bytes) as state:
             volume = replace(self.get(volume_id), size_bytes=size_bytes)
             state.volumes[volume.name] = volume

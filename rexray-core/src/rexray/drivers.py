@@ -81,7 +81,10 @@ class StorageDriver(Driver):
 
     @abstractmethod
     def create(self, spec: VolumeSpec) -> Volume:
-        """The volume of that name, made if it is missing; ``AlreadyExists`` if it differs from the spec."""
+        """The volume of that name, made if it is missing; ``AlreadyExists`` if it differs from the spec.
+
+        ``OutOfRange``, with nothing made, for a size that cannot be had within ``VolumeSpec.limit_bytes``.
+        """
 
     @abstractmethod
     def remove(self, volume_id: VolumeId, *, force: bool = False) -> None:
@@ -163,8 +166,11 @@ class Expand(ABC):
     """Volumes can grow."""
 
     @abstractmethod
-    def expand(self, volume_id: VolumeId, size_bytes: int) -> Volume:
-        """Grow to at least that size; already as large is success, volumes never shrink."""
+    def expand(self, volume_id: VolumeId, size_bytes: int, *, limit_bytes: int = 0) -> Volume:
+        """Grow to at least that size; already as large is success, volumes never shrink.
+
+        ``OutOfRange``, with nothing changed, where the platform's steps would lead beyond ``limit_bytes``, if set.
+        """
 
 
 class HasCapacity(ABC):

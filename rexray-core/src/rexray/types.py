@@ -87,10 +87,14 @@ class Volume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeSpec:
-    """What a new volume shall be; at most one of the two sources is set."""
+    """What a new volume shall be; at most one of the two sources is set.
+
+    A platform that makes volumes in steps of its own makes none that is larger than ``limit_bytes``, where that is set.
+    """
 
     name: str
     size_bytes: int = 0
+    limit_bytes: int = 0
     type: str = ""
     iops: int = 0
     zone: str = ""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rexray.errors import InUse
+from rexray.errors import InUse, OutOfRange
 from rexray.types import Attachment, AttachmentState, Instance, InstanceId, Volume, VolumeId
 from rexray_driver_loop import here
 from rexray_driver_loop.files import told
@@ -22,6 +22,12 @@ PROVIDER = "loop"
 def round_up(size_bytes: int) -> int:
     """The size that a volume of at least that many bytes has: whole MiB."""
     return max(-(-size_bytes // MIB), 1) * MIB
+
+
+def refuse_beyond(limit_bytes: int, size_bytes: int, what: str) -> None:
+    """``OutOfRange`` if a rounded size is more than what was allowed; 0 allows everything."""
+    if limit_bytes and size_bytes > limit_bytes:
+        raise OutOfRange(f"{what}: its size is whole MiB, {size_bytes} bytes, more than the limit of {limit_bytes}")
 
 
 def moment(nanoseconds: int) -> datetime:

@@ -12,7 +12,7 @@ from rexray.errors import AlreadyExists, InvalidRequest, OutOfRange
 from rexray.names import check_name
 from rexray.types import Volume, VolumeId, VolumeSpec
 from rexray_driver_loop import copying, crypt, live
-from rexray_driver_loop.base import PoolCalls, refuse_attached, round_up
+from rexray_driver_loop.base import PoolCalls, refuse_attached, refuse_beyond, round_up
 from rexray_driver_loop.files import opened
 from rexray_driver_loop.model import THICK, THIN, TYPES, SnapshotMeta, VolumeMeta
 from rexray_driver_loop.pool import Pool
@@ -93,8 +93,10 @@ def _planned(pool: Pool, spec: VolumeSpec, source: VolumeMeta | SnapshotMeta | N
         if spec.encrypted:
             crypt.check_support()
             pool.keys.path(spec.encryption_key)
+        refuse_beyond(spec.limit_bytes, meta.size_bytes, f"volume {spec.name!r}")
         return meta
     size = round_up(spec.size_bytes) if spec.size_bytes else source.size_bytes
+    refuse_beyond(spec.limit_bytes, size, f"volume {spec.name!r}")
     if size < source.size_bytes:
         raise OutOfRange(f"volume {spec.name!r}: {size} bytes are less than its source's {source.size_bytes}")
     if spec.encrypted and (not source.encrypted or spec.encryption_key not in ("", source.key)):

@@ -13,7 +13,7 @@ from rexray.drivers import Expand, HasCapacity, Modify, Topology, VolumeHealth
 from rexray.errors import InvalidRequest
 from rexray.types import Capacity, Health, Volume, VolumeId
 from rexray_driver_loop import copying, here, loops
-from rexray_driver_loop.base import PoolCalls, round_up
+from rexray_driver_loop.base import PoolCalls, refuse_beyond, round_up
 from rexray_driver_loop.files import opened, told
 from rexray_driver_loop.model import THICK, TYPES
 from rexray_driver_loop.pool import Pool
@@ -22,13 +22,14 @@ from rexray_driver_loop.pool import Pool
 class PropertyCalls(PoolCalls, Expand, HasCapacity, Modify, Topology, VolumeHealth):
     """``Expand``, ``HasCapacity``, ``Modify``, ``Topology`` and ``VolumeHealth`` of the contract."""
 
-    def expand(self, volume_id: VolumeId, size_bytes: int) -> Volume:
+    def expand(self, volume_id: VolumeId, size_bytes: int, *, limit_bytes: int = 0) -> Volume:
         """Grow to at least that size, and so its device of this host; as large already is success."""
         pool = self._pool
         with pool.volumes.changing(volume_id, "expanding"):
             meta = pool.volumes.load(volume_id)
             data = pool.volumes.data(volume_id)
             if round_up(size_bytes) > meta.size_bytes:
+                refuse_beyond(limit_bytes, round_up(size_bytes), f"volume {volume_id!r}")
                 meta = replace(meta, size_bytes=round_up(size_bytes))
                 with opened(data, os.O_RDWR) as file:
                     copying.grow(file, meta.data_bytes, allocate=meta.type == THICK)

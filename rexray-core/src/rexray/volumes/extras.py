@@ -24,10 +24,10 @@ class GrowingExpand(Expand):
         self._publisher = publisher
         self._mounted = mounted
 
-    def expand(self, volume_id: VolumeId, size_bytes: int) -> Volume:
+    def expand(self, volume_id: VolumeId, size_bytes: int, *, limit_bytes: int = 0) -> Volume:
         """Grow the volume, then its device here, then the filesystem on it."""
         with self._mounted(volume_id, "Expand") as record:
-            volume = self._storage.expand(volume_id, size_bytes)
+            volume = self._storage.expand(volume_id, size_bytes, limit_bytes=limit_bytes)
             if record is not None:
                 source = self._publisher.preparer.connect(self._publisher.attach(record))
                 if isinstance(source, Device) and not record.read_only:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -17,10 +16,9 @@ from rexray.csi.bridge.quieting import Quiet, not_here
 from rexray.csi.bridge.snapshots import SnapshotCalls
 from rexray.csi.bridge.staged import LOCK_SECONDS, key_of
 from rexray.drivers import Clone, Expand, HasCapacity, Modify, Snapshots, StorageDriver
-from rexray.errors import AlreadyExists, InUse, InvalidRequest, OutOfCapacity, OutOfRange, Unsupported
+from rexray.errors import AlreadyExists, InvalidRequest, OutOfCapacity, OutOfRange, Unsupported
 from rexray.locks import Locks
 from rexray.paths import Paths
-from rexray.sizes import format_size
 from rexray.types import SnapshotId, Volume, VolumeId, VolumeSpec
 from rexray.volumes.claims import Claims
 from rexray.volumes.options import OPTIONS, Reader
@@ -141,12 +139,7 @@ class Controller(AttachCalls, SnapshotCalls, HealthCalls):
         if wanted.limit_bytes and volume.size_bytes > wanted.limit_bytes:
             raise OutOfRange(f"volume {volume_id!r} has {volume.size_bytes} bytes already, and never shrinks")
         if wanted.required_bytes > volume.size_bytes:
-            volume = self._storage.expand(volume_id, wanted.required_bytes)
-            if wanted.limit_bytes and volume.size_bytes > wanted.limit_bytes:
-                raise OutOfRange(
-                    f"volume {volume_id!r}: the platform made it {volume.size_bytes} bytes large where "
-                    f"{wanted.required_bytes} were asked for, more than limit_bytes {wanted.limit_bytes}"
-                )
+            volume = self._storage.expand(volume_id, wanted.required_bytes, limit_bytes=wanted.limit_bytes)
         return pb.ControllerExpandVolumeResponse(capacity_bytes=volume.size_bytes, node_expansion_required=True)
 
     def GetCapacity(self, request: pb.GetCapacityRequest, _: Context) -> pb.GetCapacityResponse:
@@ -168,20 +161,14 @@ class Controller(AttachCalls, SnapshotCalls, HealthCalls):
         return answer
 
     def _create(self, spec: VolumeSpec, wanted: pb.CapacityRange) -> Volume:
-        """The volume, removed again if this call made it larger than it may be; the name's lock is held."""
+        """The volume; its name's lock is held."""
         known = self._named(spec.name)
         if known is not None:
             _check_fits(known, wanted)
             spec = replace(spec, size_bytes=known.size_bytes)
         with self._quiet([spec.source_volume] if spec.source_volume and known is None else [], "CreateVolume"):
-            volume = self._storage.create(spec)
-        limit = wanted.limit_bytes
-        if limit and volume.size_bytes > limit:
-            if known is None:
-                with contextlib.suppress(InUse):  # somebody who asks without CSI has it by now
-                    self._storage.remove(volume.id)
-            size = format_size(volume.size_bytes)
-            raise OutOfRange(f"volume {spec.name!r}: the platform makes it {size} large, more than limit_bytes {limit}")
+            volume = self._storage.create(replace(spec, limit_bytes=wanted.limit_bytes))
+        _check_fits(volume, wanted)
         return volume
 
     def _spec(self, name: str, request: pb.CreateVolumeRequest) -> tuple[VolumeSpec, dict[str, str]]:
