@@ -176,3 +176,11 @@ def test_volumes_of_a_platform_are_listed_without_what_csi_needs(shell: Shell) -
     assert "rexray.volumes.driver" in loaded
     heavy = ("grpc", "google.protobuf", "yaml", "asyncio", "werkzeug", "rexray.csi.volumes")
     assert [name for name in heavy if name in loaded] == []
+
+
+def test_installed_storage_drivers_are_used_where_nothing_is_named_and_no_service_is_there(shell: Shell) -> None:
+    shell.say("volume", "create", "data", "--size", "64MiB")
+    answer = shell.run("volume", "ls", "-q", REXRAY_STORAGEDRIVERS="")
+    assert (answer.returncode, answer.stdout.split()[:2]) == (0, ["data", "data"])
+    named = shell.run("volume", "ls", REXRAY_STORAGEDRIVERS="", CSI_ENDPOINT=str(shell.folder / "none.sock"))
+    assert "no CSI service at" in named.stderr

@@ -224,7 +224,7 @@ def test_the_standard_descriptors_are_open_whatever_the_caller_closed(closed: st
 
 
 def test_without_a_daemon_the_error_names_the_socket(run: Run, tmp_path: Path) -> None:
-    answer = run("volume", "ls")
+    answer = run("volume", "ls", REXRAY_VOLUMEDRIVERS="csi")
     assert (answer.returncode, answer.stdout) == (1, "")
     assert answer.stderr == (
         f"error: no CSI service at {tmp_path}/run/docker/plugins/rexray.sock: No such file or directory\n"

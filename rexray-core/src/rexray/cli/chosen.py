@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from rexray import catalog
 from rexray.cli.app import App
 from rexray.core_settings import CoreSettings
+from rexray.csi.settings import CSISettings
 from rexray.drivers import Driver, OSDriver, VolumeDriver
 from rexray.errors import InvalidRequest, NotInstalled, SettingsError
 from rexray.registry import registry
@@ -23,12 +25,15 @@ def volume_driver(app: App) -> VolumeDriver:
     """The volume driver of this run.
 
     The settings name it; else it is the one for the storage drivers that the settings name, a service being one of
-    them; else the first installed one that can work here.
+    them; else the one for the CSI service that is there or that the settings name; else the one for the storage drivers
+    that are installed; else the first installed one that can work here.
     """
     _refuse_host(app)
     service = _given(app, "service")
     name = _named(app, "volume_drivers")
     if not name and (service or _given(app, "storage_drivers")):
+        name = DEFAULT_VOLUMES
+    if not name and not _has_service(app) and any(catalog.entries("storage")):
         name = DEFAULT_VOLUMES
     driver = _choose("volume", name, registry().volume_driver, "rexray-core[csi]")
     if service and driver.name != DEFAULT_VOLUMES:
@@ -37,6 +42,12 @@ def volume_driver(app: App) -> VolumeDriver:
             f"or use the volume driver {DEFAULT_VOLUMES!r}"
         )
     return driver.make(app.sources)
+
+
+def _has_service(app: App) -> bool:
+    """Whether a CSI service is to be talked to: one that is named, or one whose socket is where it would be."""
+    settings = app.load(CSISettings)
+    return bool(settings.endpoint) or Path(settings.endpoint_or_default(app.paths)).exists()
 
 
 def os_driver(app: App) -> OSDriver:
