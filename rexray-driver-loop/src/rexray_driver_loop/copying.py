@@ -24,6 +24,7 @@ _CHUNK = 16 << 20
 _FLUSH_BYTES = 256 << 20
 _ATTEMPTS = 5
 _PAUSE = 0.1
+_ROUNDS = 10
 _TICK, _SECOND = 0.02, 2.1
 """Seconds within which two writes may have the same time of modification: by the kernel, on a coarse filesystem."""
 
@@ -61,6 +62,8 @@ def copy_data(source: int, target: int, *, until: float = math.inf, flush: Calla
             os.ftruncate(target, 0)
         flush()
         before = _settled(source, until)
+        if before is None:
+            continue
         complete = _copy_extents(source, target, before.st_size, until)
         after = _facts(source)
         if complete and (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size):
@@ -69,13 +72,13 @@ def copy_data(source: int, target: int, *, until: float = math.inf, flush: Calla
     raise Busy("the volume is being written: freeze or detach it, or use a filesystem with reflinks (XFS, Btrfs)")
 
 
-def _settled(file: int, until: float) -> os.stat_result:
-    """What a file is, once every later write to it has a later time of modification.
+def _settled(file: int, until: float) -> os.stat_result | None:
+    """What a file is, once every later write to it has a later time of modification; None if that takes too long.
 
     The kernel takes that time from a clock that ticks every few milliseconds, and some filesystems keep whole seconds.
     A write that had begun before and ends later is as it may be after a power failure: not confirmed to its writer.
     """
-    while True:
+    for _ in range(_ROUNDS):
         facts = _facts(file)
         tick = _TICK if facts.st_mtime_ns % 10**9 else _SECOND
         age = (time.time_ns() - facts.st_mtime_ns) / 1e9
@@ -83,6 +86,7 @@ def _settled(file: int, until: float) -> os.stat_result:
             return facts
         _refuse_late(until)
         time.sleep(tick - age)
+    return None
 
 
 def _facts(file: int) -> os.stat_result:
