@@ -1,4 +1,4 @@
-"""Encrypted volumes, where the kernel has dm-crypt. ``tests/test_luks_guest.py`` runs this file where it has not."""
+"""Encrypted volumes, where the kernel has dm-crypt. ``tests/test_guest.py`` runs this file where it has not."""
 
 from __future__ import annotations
 
