@@ -184,3 +184,9 @@ def test_installed_storage_drivers_are_used_where_nothing_is_named_and_no_servic
     assert (answer.returncode, answer.stdout.split()[:2]) == (0, ["data", "data"])
     named = shell.run("volume", "ls", REXRAY_STORAGEDRIVERS="", CSI_ENDPOINT=str(shell.folder / "none.sock"))
     assert "no CSI service at" in named.stderr
+
+
+def test_what_a_driver_can_do_is_listed_with_it(shell: Shell) -> None:
+    rows = {row["name"]: row for row in json.loads(shell.say("driver", "ls", "-f", "json"))}
+    assert {"Snapshots", "GroupSnapshots", "Clone", "Expand", "Rollback"} <= set(rows["loop"]["capabilities"])
+    assert (rows["linux"]["status"], rows["linux"]["capabilities"]) == ("ready", [])

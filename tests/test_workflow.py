@@ -19,7 +19,6 @@ from workflow_parts import NOTHING, SIZES, Host, can_grow_ext4, container, mount
 
 from linux_parts import Loop, dos, gpt, luks, lvm
 from loop_parts import MIB, clean, devices_of, mounts_of
-from rexray.drivers import Snapshots
 from rexray.errors import (
     AlreadyExists,
     Forbidden,
@@ -34,6 +33,7 @@ from rexray.errors import (
     Unsupported,
     WrongDevice,
 )
+from rexray.mixins import Snapshots
 from rexray.types import (
     SHELL_HOLDER,
     Attachment,

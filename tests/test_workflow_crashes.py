@@ -12,8 +12,8 @@ import pytest
 from workflow_parts import NOTHING, ROOT, Host, exists, mounted, program, quick_home, run_host
 
 from loop_parts import devices_of
-from rexray.drivers import Snapshots
 from rexray.errors import NotFound
+from rexray.mixins import Snapshots
 from rexray.types import AttachmentState, SnapshotId
 
 pytestmark = pytest.mark.needs("root", "loop", "mkfs.ext4")

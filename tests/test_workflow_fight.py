@@ -21,9 +21,9 @@ import pytest
 from workflow_parts import NOTHING, Host, mounted, program, quick_home
 
 from loop_parts import MIB, devices_of, mounts_of
-from rexray.drivers import Snapshots
 from rexray.errors import Busy, InUse, NotFound, RexrayError
 from rexray.locks import Locks
+from rexray.mixins import Snapshots
 from rexray.paths import find_paths
 from rexray.types import SnapshotId, VolumeId
 

@@ -18,8 +18,9 @@ from pathlib import Path
 from unittest import mock
 
 from loop_parts import MIB, Ended, clean, devices_of, mounts_of
-from rexray.drivers import Expand, OSDriver, Snapshots
+from rexray.drivers import OSDriver
 from rexray.errors import NotFound
+from rexray.mixins import Expand, Snapshots
 from rexray.mounts import Mount, mount_table
 from rexray.paths import find_paths
 from rexray.settings import Sources

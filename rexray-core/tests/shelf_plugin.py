@@ -15,8 +15,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rexray import hookimpl
-from rexray.drivers import Expand, Rollback, SnapshotCopy, Snapshots, VolumeDriver
+from rexray.drivers import VolumeDriver
 from rexray.errors import InUse, NotFound
+from rexray.mixins import Expand, Rollback, SnapshotCopy, Snapshots
 from rexray.sizes import parse_size
 from rexray.types import (
     Attachment,

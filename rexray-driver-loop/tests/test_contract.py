@@ -9,22 +9,21 @@ from pathlib import Path
 import pytest
 
 from loop_parts import Host, run_script
-from rexray.drivers import (
+from rexray.drivers import NodeDriver, StorageDriver
+from rexray.errors import Forbidden, SettingsError
+from rexray.mixins import (
     Clone,
     Encrypted,
     Expand,
     HasCapacity,
     Modify,
-    NodeDriver,
     ReadOnlyAttach,
     Rollback,
     SnapshotCopy,
     Snapshots,
-    StorageDriver,
     Topology,
     VolumeHealth,
 )
-from rexray.errors import Forbidden, SettingsError
 from rexray.registry import registry
 from rexray.settings import Sources
 from rexray_driver_loop.node import LoopNode

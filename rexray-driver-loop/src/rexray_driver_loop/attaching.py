@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from rexray import faults
-from rexray.drivers import ReadOnlyAttach
 from rexray.errors import AlreadyExists, InUse, InvalidRequest, OutOfCapacity
+from rexray.mixins import ReadOnlyAttach
 from rexray.types import Attachment, Instance, InstanceId, VolumeId
 from rexray_driver_loop.base import PoolCalls, describe_instance
 from rexray_driver_loop.model import InstanceMeta, VolumeMeta

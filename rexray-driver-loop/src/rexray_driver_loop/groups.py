@@ -13,8 +13,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from rexray import faults
-from rexray.drivers import GroupSnapshots
 from rexray.errors import AlreadyExists, InvalidRequest, NotFound
+from rexray.mixins import GroupSnapshots
 from rexray.names import check_name
 from rexray.types import SnapshotGroup, SnapshotId, VolumeId
 from rexray_driver_loop import copying

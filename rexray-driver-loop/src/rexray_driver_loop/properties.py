@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from rexray import faults
-from rexray.drivers import Expand, HasCapacity, Modify, Topology, VolumeHealth
 from rexray.errors import InvalidRequest
+from rexray.mixins import Expand, HasCapacity, Modify, Topology, VolumeHealth
 from rexray.types import Capacity, Health, Volume, VolumeId
 from rexray_driver_loop import copying, here, loops
 from rexray_driver_loop.base import PoolCalls, refuse_beyond, round_up

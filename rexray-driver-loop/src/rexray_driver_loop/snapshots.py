@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rexray import faults
-from rexray.drivers import Rollback, Snapshots
 from rexray.errors import AlreadyExists, InvalidRequest
+from rexray.mixins import Rollback, Snapshots
 from rexray.names import check_name
 from rexray.types import Snapshot, SnapshotId, Volume, VolumeId
 from rexray_driver_loop import copying, live

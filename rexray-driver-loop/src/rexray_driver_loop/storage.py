@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rexray.drivers import Clone, Encrypted, StorageDriver
+from rexray.drivers import StorageDriver
+from rexray.mixins import Clone, Encrypted
 from rexray.types import Viability, Volume, VolumeId
 from rexray_driver_loop import here, loops
 from rexray_driver_loop.attaching import AttachCalls

@@ -44,13 +44,9 @@ def _row(item: Installed) -> dict[str, object]:
 
 def capabilities(item: Installed) -> tuple[str, ...]:
     """What a driver can do beyond its contract: its mixins, or what a CSI plug-in reports."""
-    from rexray import drivers
+    from rexray import mixins
 
     if item.driver is None:
         return ()
     declared: tuple[str, ...] = getattr(item.driver, "capabilities", ())
-    contracts = (drivers.StorageDriver, drivers.NodeDriver, drivers.OSDriver, drivers.VolumeDriver, drivers.Driver)
-    mixins = [
-        base.__name__ for base in item.driver.__mro__ if base.__module__ == drivers.__name__ and base not in contracts
-    ]
-    return (*declared, *mixins)
+    return (*declared, *(base.__name__ for base in item.driver.__mro__ if base.__module__ == mixins.__name__))

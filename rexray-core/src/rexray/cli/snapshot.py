@@ -12,8 +12,9 @@ from rexray.cli.rows import SNAPSHOT, Row, snapshot_row, volume_columns, volume_
 from rexray.cli.snapshot_names import Finder, snapshot_targets
 from rexray.cli.targets import Target, find, volume_targets
 from rexray.cli.verbs import Manner, each, manner, runasync
-from rexray.drivers import Rollback, SnapshotCopy, Snapshots, VolumeDriver
+from rexray.drivers import VolumeDriver
 from rexray.errors import InvalidRequest
+from rexray.mixins import Rollback, SnapshotCopy, Snapshots
 from rexray.types import VolumeId
 
 

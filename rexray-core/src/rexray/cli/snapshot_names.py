@@ -11,8 +11,8 @@ import click
 
 from rexray.cli.targets import Target
 from rexray.cli.verbs import F
-from rexray.drivers import Snapshots
 from rexray.errors import InvalidRequest, NotFound, Unsupported
+from rexray.mixins import Snapshots
 from rexray.types import Snapshot, SnapshotId, VolumeId
 
 

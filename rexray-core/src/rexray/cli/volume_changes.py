@@ -12,8 +12,9 @@ from rexray.cli.chosen import volume_driver
 from rexray.cli.rows import Row, volume_columns, volume_row
 from rexray.cli.targets import Target, Verb, volume_targets
 from rexray.cli.verbs import F, Manner, manner, runasync
-from rexray.drivers import Expand, VolumeDriver
+from rexray.drivers import VolumeDriver
 from rexray.errors import InvalidRequest, NotFound
+from rexray.mixins import Expand
 from rexray.names import check_name
 from rexray.sizes import parse_size
 from rexray.types import SHELL_HOLDER, MountRequest, Volume, VolumeId

@@ -8,8 +8,8 @@ from datetime import UTC
 
 from rexray.csi import rpc
 from rexray.csi._pb import csi_pb2 as pb
-from rexray.drivers import Snapshots
 from rexray.errors import InvalidRequest
+from rexray.mixins import Snapshots
 from rexray.types import Snapshot, SnapshotId, VolumeId
 
 

@@ -11,10 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self, TypeVar
 
-from rexray.drivers import Expand, Snapshots, VolumeDriver
+from rexray.drivers import VolumeDriver
 from rexray.errors import InUse, NotFound, NotReady, Unsupported
 from rexray.holding import Holding, count
 from rexray.locks import Locks
+from rexray.mixins import Expand, Snapshots
 from rexray.names import check_name
 from rexray.paths import Paths, find_paths
 from rexray.registry import registry

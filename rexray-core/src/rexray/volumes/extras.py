@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
-from rexray.drivers import Expand, OSDriver, Snapshots
+from rexray.drivers import OSDriver
+from rexray.mixins import Expand, Snapshots
 from rexray.state import Record
 from rexray.types import Device, Snapshot, SnapshotId, Volume, VolumeId
 from rexray.volumes.publishing import BlockPublisher

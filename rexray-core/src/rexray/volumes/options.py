@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from rexray.drivers import Clone, Encrypted, Snapshots, StorageDriver
+from rexray.drivers import StorageDriver
 from rexray.errors import InvalidRequest, NotFound, OutOfRange, SettingsError, Unsupported
+from rexray.mixins import Clone, Encrypted, Snapshots
 from rexray.sizes import format_size, parse_size
 from rexray.types import SnapshotId, Volume, VolumeId, VolumeSpec
 from rexray.volumes.settings import MAKEABLE, VolumeSettings

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rexray.drivers import (
+from rexray.drivers import StorageDriver
+from rexray.mixins import (
     Clone,
     Expand,
     GroupSnapshots,
@@ -10,7 +11,6 @@ from rexray.drivers import (
     Modify,
     ReadOnlyAttach,
     Snapshots,
-    StorageDriver,
     Topology,
     VolumeHealth,
 )

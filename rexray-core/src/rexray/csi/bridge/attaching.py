@@ -8,8 +8,9 @@ import grpc
 
 from rexray.csi._pb import csi_pb2 as pb
 from rexray.csi.bridge import words
-from rexray.drivers import ReadOnlyAttach, StorageDriver
+from rexray.drivers import StorageDriver
 from rexray.errors import InvalidRequest, NotFound
+from rexray.mixins import ReadOnlyAttach
 from rexray.types import InstanceId, VolumeId
 from rexray.volumes.claims import Claims
 from rexray.volumes.preparing import undone_on_error

@@ -15,9 +15,10 @@ from rexray.csi.bridge.listing import Listing
 from rexray.csi.bridge.quieting import Quiet, not_here
 from rexray.csi.bridge.snapshots import SnapshotCalls
 from rexray.csi.bridge.staged import LOCK_SECONDS, key_of
-from rexray.drivers import Clone, Expand, HasCapacity, Modify, Snapshots, StorageDriver
+from rexray.drivers import StorageDriver
 from rexray.errors import AlreadyExists, InvalidRequest, OutOfCapacity, OutOfRange, Unsupported
 from rexray.locks import Locks
+from rexray.mixins import Clone, Expand, HasCapacity, Modify, Snapshots
 from rexray.paths import Paths
 from rexray.types import SnapshotId, Volume, VolumeId, VolumeSpec
 from rexray.volumes.claims import Claims

@@ -11,8 +11,9 @@ from rexray.csi._pb import csi_pb2 as pb
 from rexray.csi.bridge import words
 from rexray.csi.bridge.quieting import Quiet, not_here
 from rexray.csi.bridge.snapshots import refuse_parameters
-from rexray.drivers import GroupSnapshots, StorageDriver
+from rexray.drivers import StorageDriver
 from rexray.errors import InvalidRequest, NotFound, Unsupported
+from rexray.mixins import GroupSnapshots
 from rexray.types import SnapshotGroup, SnapshotId, VolumeId
 
 Context = grpc.ServicerContext

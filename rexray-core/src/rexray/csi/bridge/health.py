@@ -7,8 +7,9 @@ import grpc
 from rexray.csi._pb import csi_pb2 as pb
 from rexray.csi.bridge.attaching import ControllerCalls
 from rexray.csi.bridge.listing import Listing
-from rexray.drivers import StorageDriver, VolumeHealth
+from rexray.drivers import StorageDriver
 from rexray.errors import Unsupported
+from rexray.mixins import VolumeHealth
 from rexray.types import Health, Volume, VolumeId
 from rexray.volumes.settings import VolumeSettings
 

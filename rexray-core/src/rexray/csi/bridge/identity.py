@@ -5,7 +5,8 @@ from __future__ import annotations
 from rexray._version import __version__
 from rexray.csi._pb import csi_pb2 as pb
 from rexray.csi.bridge import abilities
-from rexray.drivers import Expand, StorageDriver
+from rexray.drivers import StorageDriver
+from rexray.mixins import Expand
 
 _Service = pb.PluginCapability.Service
 _Expansion = pb.PluginCapability.VolumeExpansion

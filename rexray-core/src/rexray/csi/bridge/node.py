@@ -11,8 +11,9 @@ from rexray.csi.bridge import abilities, words
 from rexray.csi.bridge.nodehealth import NodeHealthCalls
 from rexray.csi.bridge.staged import Staged
 from rexray.csi.bridge.staging import StagingCalls
-from rexray.drivers import NodeDriver, OSDriver, StorageDriver, Topology
+from rexray.drivers import NodeDriver, OSDriver, StorageDriver
 from rexray.errors import NotFound
+from rexray.mixins import Topology
 from rexray.paths import Paths
 from rexray.volumes.settings import VolumeSettings
 

@@ -79,7 +79,7 @@ class Bridge(CSIPlugin):
         from rexray.csi.bridge.identity import Identity
         from rexray.csi.bridge.node import Node
         from rexray.csi.bridge.quieting import not_here
-        from rexray.drivers import GroupSnapshots
+        from rexray.mixins import GroupSnapshots
 
         found: dict[str, object] = {}
         storage = self.storage() if "Controller" in wanted else None

@@ -11,8 +11,9 @@ from rexray.csi.bridge import words
 from rexray.csi.bridge.attaching import ControllerCalls
 from rexray.csi.bridge.listing import Listing
 from rexray.csi.bridge.quieting import Quiet, not_here
-from rexray.drivers import Snapshots, StorageDriver
+from rexray.drivers import StorageDriver
 from rexray.errors import InvalidRequest, NotFound, Unsupported
+from rexray.mixins import Snapshots
 from rexray.types import Snapshot, SnapshotId, VolumeId
 from rexray.volumes.settings import VolumeSettings
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rexray.csi._pb import csi_pb2 as pb
-from rexray.drivers import StorageDriver, Topology
+from rexray.drivers import StorageDriver
 from rexray.errors import InvalidRequest, OutOfCapacity, OutOfRange
+from rexray.mixins import Topology
 from rexray.names import check_name
 from rexray.types import Attachment, Instance, Snapshot, Volume, VolumeId
 from rexray.volumes.preparing import FILESYSTEMS
