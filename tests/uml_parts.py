@@ -6,6 +6,7 @@ Facts: Documentation/virt/uml/user_mode_linux_howto_v2.rst of Linux, unshare(1).
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -44,12 +45,19 @@ def run_tests(folder: Path, *arguments: str, linux: str, memory: str = "1G", tim
     out = folder / "out"
     out.mkdir()
     shutil.copy(ROOT / "tests" / "uml_init", GUEST / "sbin" / "rexray-init")
-    folders = " ".join(dict.fromkeys([sys.base_prefix, sys.prefix, str(ROOT)]))
+    folders = shlex.join(dict.fromkeys([sys.base_prefix, sys.prefix, str(ROOT)]))
+    guest = folder / "guest"  # a kernel's command line has no way to quote a space
+    guest.symlink_to(GUEST)
     job = folder / "job.sh"
     job.write_text(
-        SCRIPT.format(folders=folders, root=ROOT, python=sys.executable, arguments=" ".join(arguments)),
+        SCRIPT.format(
+            folders=folders,
+            root=shlex.quote(str(ROOT)),
+            python=shlex.quote(sys.executable),
+            arguments=shlex.join(arguments),
+        ),
     )
-    root = ["root=/dev/root", "rootfstype=hostfs", f"rootflags={GUEST}", "ro", "init=/sbin/rexray-init"]
+    root = ["root=/dev/root", "rootfstype=hostfs", f"rootflags={guest}", "ro", "init=/sbin/rexray-init"]
     console = ["con=null", "con0=fd:0,fd:1", "quiet"]
     command = [linux, f"mem={memory}", *root, *console, f"job=/host{job}", f"out={out}"]
     written = _run(["unshare", "--pid", "--fork", "--kill-child", *command], timeout)
