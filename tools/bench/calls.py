@@ -76,8 +76,8 @@ def csi_cycle(daemon: Daemon, number: int, rounds: int) -> Samples:
             name = f"csi-{number}-{step}"
             create = pb.CreateVolumeRequest(name=name, volume_capabilities=[capability])
             attach = pb.ControllerPublishVolumeRequest(volume_id=name, node_id=node, volume_capability=capability)
-            samples["CSI CreateVolume"].append(timed(partial(client.call, rpc.CREATE_VOLUME, create, timeout=60)))
-            context = client.call(rpc.CONTROLLER_PUBLISH_VOLUME, attach, timeout=60).publish_context
+            samples["CSI CreateVolume"].append(timed(partial(client.call, rpc.CREATE_VOLUME, create, timeout=120)))
+            context = client.call(rpc.CONTROLLER_PUBLISH_VOLUME, attach, timeout=120).publish_context
             client.call(
                 rpc.NODE_STAGE_VOLUME,
                 pb.NodeStageVolumeRequest(
@@ -86,7 +86,7 @@ def csi_cycle(daemon: Daemon, number: int, rounds: int) -> Samples:
                     publish_context=context,
                     volume_capability=capability,
                 ),
-                timeout=60,
+                timeout=120,
             )
             publish = pb.NodePublishVolumeRequest(
                 volume_id=name,
@@ -96,15 +96,15 @@ def csi_cycle(daemon: Daemon, number: int, rounds: int) -> Samples:
                 volume_capability=capability,
             )
             samples["CSI NodePublishVolume"].append(
-                timed(partial(client.call, rpc.NODE_PUBLISH_VOLUME, publish, timeout=60))
+                timed(partial(client.call, rpc.NODE_PUBLISH_VOLUME, publish, timeout=120))
             )
             unpublish = pb.NodeUnpublishVolumeRequest(volume_id=name, target_path=str(target))
-            client.call(rpc.NODE_UNPUBLISH_VOLUME, unpublish, timeout=60)
+            client.call(rpc.NODE_UNPUBLISH_VOLUME, unpublish, timeout=120)
             unstage = pb.NodeUnstageVolumeRequest(volume_id=name, staging_target_path=str(staging))
-            client.call(rpc.NODE_UNSTAGE_VOLUME, unstage, timeout=60)
+            client.call(rpc.NODE_UNSTAGE_VOLUME, unstage, timeout=120)
             detach = pb.ControllerUnpublishVolumeRequest(volume_id=name, node_id=node)
-            client.call(rpc.CONTROLLER_UNPUBLISH_VOLUME, detach, timeout=60)
-            client.call(rpc.DELETE_VOLUME, pb.DeleteVolumeRequest(volume_id=name), timeout=60)
+            client.call(rpc.CONTROLLER_UNPUBLISH_VOLUME, detach, timeout=120)
+            client.call(rpc.DELETE_VOLUME, pb.DeleteVolumeRequest(volume_id=name), timeout=120)
     return samples
 
 

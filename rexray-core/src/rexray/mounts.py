@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
 import os
 import re
 import sys
@@ -88,6 +89,7 @@ def mount_table(pid: str = "self") -> Iterator[Mount]:
             yield _parse(os.fsdecode(line.rstrip(b"\n")))
 
 
+@functools.lru_cache(maxsize=4096)
 def _parse(line: str) -> Mount:
     fields = line.split(" ")
     separator = fields.index("-", 6)

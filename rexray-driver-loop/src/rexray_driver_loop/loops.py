@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 CONTROL = Path("/dev/loop-control")
 _DEV = Path("/dev")
 _SYSFS = Path("/sys/block")
+_SYSFS_PAGE = 4096
 
 _LOOP_CTL_ADD = 0x4C80
 _LOOP_CTL_GET_FREE = 0x4C82
@@ -74,10 +75,11 @@ class Loop:
 
 
 def bound() -> Iterator[tuple[Path, str]]:
-    """The loop devices that show a file, with its path; nothing is opened, so nothing is held up."""
-    for folder in _SYSFS.glob("loop*"):
-        with contextlib.suppress(OSError):  # released meanwhile
-            yield _DEV / folder.name, os.fsdecode((folder / "loop/backing_file").read_bytes().rstrip(b"\n"))
+    """The loop devices that show a file, with its path; no device is opened, so nothing is held up."""
+    for name in os.listdir(_SYSFS):
+        if name.startswith("loop"):
+            with contextlib.suppress(OSError), opened(f"{_SYSFS}/{name}/loop/backing_file", os.O_RDONLY) as file:
+                yield _DEV / name, os.fsdecode(os.read(file, _SYSFS_PAGE).rstrip(b"\n"))
 
 
 def find(file: Path) -> Loop | None:

@@ -73,7 +73,7 @@ class Pool:
         self.instance = settings.instance
         self.zone = settings.zone
         self.locks = Locks(root / "locks", keep=True)
-        self.scratch = Scratch(root / "tmp", self.locks)
+        self.scratch = Scratch(root / "tmp")
         self.volumes = Store(root / "volumes", VolumeMeta, "volume", self.scratch, self.locks)
         self.snapshots = Store(root / "snapshots", SnapshotMeta, "snapshot", self.scratch, self.locks)
         self.groups = Groups(root / "groups", self.locks)

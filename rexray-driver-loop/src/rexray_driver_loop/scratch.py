@@ -9,28 +9,20 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 
-from rexray.locks import Locks
-
 log = logging.getLogger(__name__)
-
-_SECONDS = 30.0
 
 
 class Scratch:
     """The directories below one folder; a locked one belongs to an operation under way."""
 
-    def __init__(self, folder: Path, locks: Locks) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._locks = locks
 
     def sweep(self) -> None:
         """Delete what belongs to nobody any more."""
-        with self._lock("Sweeping"):
-            leftovers = list(self.folder.iterdir())
-        for leftover in leftovers:
+        for leftover in list(self.folder.iterdir()):
             with _claimed(leftover) as claimed:
                 if claimed:
                     _delete(leftover)
@@ -39,18 +31,16 @@ class Scratch:
     def make(self) -> Iterator[Path]:
         """A directory of this operation's, deleted in the end with what is left in it."""
         self.sweep()
-        with contextlib.ExitStack() as stack:
-            with self._lock("Making room"):
-                fresh = Path(tempfile.mkdtemp(dir=self.folder))
-                stack.enter_context(_claimed(fresh))
-            try:
-                yield fresh
-            finally:
-                _delete(fresh)
-
-    def _lock(self, owner: str) -> AbstractContextManager[None]:
-        """Between a directory's making and its claiming nobody may take it for a leftover."""
-        return self._locks.hold("scratch", owner=f"{owner} in {self.folder}", timeout=_SECONDS)
+        while True:
+            fresh = Path(tempfile.mkdtemp(dir=self.folder))
+            with _claimed(fresh) as claimed:
+                if not claimed or not fresh.exists():
+                    continue  # a sweep took it for a leftover before it was claimed
+                try:
+                    yield fresh
+                finally:
+                    _delete(fresh)
+                return
 
 
 @contextlib.contextmanager
