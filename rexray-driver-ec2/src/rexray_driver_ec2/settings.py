@@ -52,7 +52,7 @@ class Ec2Settings:
         key="ec2.tag",
         older=("ebs.tag", "aws.tag"),
         env=("EC2_TAG", "EBS_TAG", "AWS_TAG"),
-        help="A word that sets this service's volumes apart: only those whose Name tag is TAG/NAME are seen and touched",
+        help="Only volumes whose Name tag is TAG/NAME are seen and touched, and all are made so",
     )
     kms_key_id: str = setting(
         "",
@@ -91,7 +91,7 @@ class Ec2Settings:
         older=("ebs.statusInitialDelay",),
         env=("EC2_STATUSINITIALDELAY", "EBS_STATUSINITIALDELAY"),
         duration=True,
-        help="How long to wait before that is asked for the first time; twice as long before each further time, up to 4 s",
+        help="How long to wait before that is first asked for; twice as long each further time, up to 4 s",
     )
     status_timeout: float = setting(
         120.0,

@@ -1,0 +1,132 @@
+"""Taking snapshots. EC2 has no idempotency token for them: a call that may have taken effect is looked after."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rexray import faults
+from rexray.errors import InUse, InvalidRequest, NotFound, RexrayError, Unavailable
+from rexray_driver_ec2.base import Ec2Calls
+from rexray_driver_ec2.describing import Describer
+from rexray_driver_ec2.refusals import code_of, is_throttled, is_unsure
+from rexray_driver_ec2.words import tags_for
+
+if TYPE_CHECKING:
+    from types_boto3_ec2.type_defs import SnapshotTypeDef
+
+LOOKS = 4
+"""How often a snapshot that may have been taken is looked for, a second apart, before it is taken again."""
+
+
+class SnappingCalls(Ec2Calls):
+    """Snapshots of volumes, each made once."""
+
+    def _snap(
+        self, volume_id: str, tags: Mapping[str, str], description: str, find: Callable[[], Sequence[SnapshotTypeDef]]
+    ) -> SnapshotTypeDef:
+        """A new snapshot with those tags, by which ``find`` finds it."""
+
+        def make() -> SnapshotTypeDef | None:
+            with self._api.calling("CreateSnapshot", f"volume {volume_id!r}", once=True) as ec2:
+                made = ec2.create_snapshot(
+                    VolumeId=volume_id, Description=description, TagSpecifications=[tags_for("snapshot", tags)]
+                )
+            return self._of_id(self._describer, made["SnapshotId"])
+
+        return self._made_once(make, find)
+
+    def _copy(
+        self,
+        source: SnapshotTypeDef,
+        tags: Mapping[str, str],
+        there: Describer,
+        region: str,
+        find: Callable[[], Sequence[SnapshotTypeDef]],
+    ) -> SnapshotTypeDef:
+        """A copy in another region with those tags, by which ``find`` finds it there; an encrypted one stays so."""
+        encryption: dict[str, bool | str] = {"Encrypted": True} if source.get("Encrypted") else {}
+        if encryption and self._settings.kms_key_id:
+            encryption["KmsKeyId"] = self._settings.kms_key_id
+
+        def make() -> SnapshotTypeDef | None:
+            what = f"snapshot {source['SnapshotId']!r} to {region}"
+            with self._api.calling("CopySnapshot", what, region=region, once=True) as ec2:
+                made = ec2.copy_snapshot(
+                    SourceRegion=self._api.region,
+                    SourceSnapshotId=source["SnapshotId"],
+                    Description=source.get("Description", ""),
+                    TagSpecifications=[tags_for("snapshot", tags)],
+                    **encryption,  # type: ignore[arg-type]  # two optional parameters
+                )
+            return self._of_id(there, made["SnapshotId"])
+
+        return self._made_once(make, find)
+
+    def _made_once(
+        self, make: Callable[[], SnapshotTypeDef | None], find: Callable[[], Sequence[SnapshotTypeDef]]
+    ) -> SnapshotTypeDef:
+        """What ``make`` makes, tried again after errors that pass, but never while an earlier try may have made it."""
+        delay = 0.5
+        for tries_left in range(self._settings.max_retries, -1, -1):
+            try:
+                faults.point("ec2-snapshot-asking")
+                made = make()
+                faults.point("ec2-snapshot-asked")
+                if made is not None:
+                    return made
+                raise Unavailable("a snapshot is gone right after it was taken")
+            except RexrayError as error:
+                unsure = is_unsure(error)
+                if not tries_left or not (unsure or is_throttled(code_of(error))):
+                    raise
+            if unsure and (found := _patiently(find)) is not None:
+                return found
+            time.sleep(delay * random.uniform(0.5, 1.5))
+            delay = min(delay * 2, 20.0)
+        raise AssertionError("unreachable")
+
+    def _of_id(self, describer: Describer, snapshot_id: str) -> SnapshotTypeDef | None:
+        """A snapshot that was just taken, once EC2 knows it everywhere."""
+        for _ in range(2 * LOOKS):
+            found = describer.snapshot(snapshot_id)
+            if found is not None:
+                return found
+            time.sleep(0.5)
+        return None
+
+    def _until_completed(self, snapshot_id: str) -> None:
+        """Wait until volumes or copies can be made of a snapshot."""
+        state = self._snapshot(snapshot_id)["State"]
+        if state == "pending":
+            state = self._describer.until(
+                f"snapshot {snapshot_id!r}",
+                lambda: self._snapshot(snapshot_id)["State"],
+                lambda found: found != "pending",
+                seconds=self._settings.snapshot_timeout,
+            )
+        if state != "completed":
+            raise Unavailable(f"snapshot {snapshot_id!r} is in state {state!r}: nothing can be made of it")
+
+    def _delete_snapshot(self, snapshot_id: str) -> None:
+        """Delete a snapshot; a missing one is gone, ``InUse`` if an image is made of it."""
+        try:
+            with self._api.calling("DeleteSnapshot", f"snapshot {snapshot_id!r}") as ec2:
+                ec2.delete_snapshot(SnapshotId=snapshot_id)
+        except NotFound:
+            return
+        except InUse:
+            raise InUse(f"snapshot {snapshot_id!r} is in use by a machine image (AMI): deregister that first") from None
+        except InvalidRequest as error:
+            if code_of(error) != "InvalidSnapshotID.Malformed":
+                raise
+
+
+def _patiently(find: Callable[[], Sequence[SnapshotTypeDef]]) -> SnapshotTypeDef | None:
+    for _ in range(LOOKS):
+        time.sleep(1.0)
+        if found := find():
+            return found[0]
+    return None

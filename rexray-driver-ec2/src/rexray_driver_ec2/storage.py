@@ -1,0 +1,70 @@
+"""The storage driver."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from rexray.drivers import StorageDriver
+from rexray.errors import InvalidRequest
+from rexray.mixins import Clone, Encrypted, HasCapacity, HasPolicy, Topology
+from rexray.settings import Sources
+from rexray.types import Capacity, Viability, Volume, VolumeId
+from rexray_driver_ec2.attaching import AttachCalls
+from rexray_driver_ec2.changing import ChangeCalls
+from rexray_driver_ec2.policy import document
+from rexray_driver_ec2.settings import Ec2Settings
+from rexray_driver_ec2.snapshots import SnapshotCalls
+from rexray_driver_ec2.viability import viability
+from rexray_driver_ec2.wishes import CREATE_OPTIONS, DEFAULT_TYPE
+from rexray_driver_ec2.words import GIB, PROVIDER
+
+LARGEST_GIB = {"gp2": 16384, "gp3": 65536, "io1": 16384, "io2": 65536, "sc1": 16384, "st1": 16384, "standard": 1024}
+"""The largest volume of each type, from the EC2 API reference of CreateVolume."""
+
+
+class Ec2Storage(
+    SnapshotCalls, AttachCalls, ChangeCalls, Clone, Encrypted, HasCapacity, HasPolicy, Topology, StorageDriver
+):
+    """EBS volumes of one region. A volume's id is EC2's, its name its Name tag."""
+
+    name = PROVIDER
+    aliases = ("aws", "ebs")
+    settings = Ec2Settings
+    create_options = CREATE_OPTIONS
+
+    @classmethod
+    def viable(cls) -> Viability:
+        """Where the host is an EC2 instance, or there are credentials."""
+        return viability()
+
+    @classmethod
+    def policy(cls, sources: Sources) -> Mapping[str, object]:
+        """The least IAM policy that the configured operations need, as IAM takes it."""
+        return document(sources)
+
+    def volumes(self) -> Iterator[Volume]:
+        """Every volume of the region that this service may see, by pages of hundreds."""
+        return map(self._described, self._describer.volumes())
+
+    def volume(self, volume_id: VolumeId) -> Volume:
+        """One volume with its attachments; raises ``NotFound``."""
+        return self._described(self._volume(volume_id))
+
+    def volumes_named(self, name: str) -> Iterator[Volume]:
+        """The volumes of that name, of which EC2 may have several."""
+        try:
+            tag = self._tag(name)
+        except InvalidRequest:  # too long for EC2 to have it
+            return iter(())
+        return map(self._described, self._describer.volumes_named(tag))
+
+    def zones(self) -> tuple[str, ...]:
+        """The zones of the region that are available to the account."""
+        with self._api.calling("DescribeAvailabilityZones") as ec2:
+            found = ec2.describe_availability_zones(Filters=[{"Name": "state", "Values": ["available"]}])
+        return tuple(sorted(zone["ZoneName"] for zone in found["AvailabilityZones"]))
+
+    def capacity(self, zone: str = "") -> Capacity:
+        """As much as the largest volume of the default type: EC2 has no pool that could be full, only quotas."""
+        largest = LARGEST_GIB[DEFAULT_TYPE] * GIB
+        return Capacity(available_bytes=largest, largest_volume_bytes=largest)
