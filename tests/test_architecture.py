@@ -177,10 +177,13 @@ def distributions_of(package: str) -> frozenset[str]:
 
 
 def foreign_imports(module: Module) -> Iterator[str]:
+    """What a module imports of others; not the stubs ``types_…``, which are only there while types are checked."""
     return (
         package
         for package in sorted({top(name) for name in module.imports()})
-        if package not in sys.stdlib_module_names and package != module.room.package
+        if package not in sys.stdlib_module_names
+        and package != module.room.package
+        and not package.startswith("types_")
     )
 
 

@@ -28,7 +28,8 @@ def settings_table(names: str) -> str:
             default = option.show(option.default)
             shown = f"`{default}`" if default else ""
             flags = f"`{option.flags[0]}`" if option.flags else ""
-            lines.append(f"| `{option.key}` | `{option.env[0]}` | {flags} | {shown} | {option.help} |")
+            older = f" (also {', '.join(f'`{key}`' for key in option.older)})" if option.older else ""
+            lines.append(f"| `{option.key}`{older} | `{option.env[0]}` | {flags} | {shown} | {option.help} |")
     return "\n".join(lines) + "\n"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SDKS = ("grpc", "werkzeug", "h11", "asyncio")
+SDKS = ("grpc", "werkzeug", "h11", "asyncio", "boto3", "botocore")
 HEAVY = (*SDKS, "google.protobuf", "yaml", "rexray.csi.volumes")
 
 RUN_AND_LIST_MODULES = """

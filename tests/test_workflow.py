@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from workflow_parts import NOTHING, SIZES, Host, can_grow_ext4, container, mount_at, mounted, numbered
+from workflow_parts import NOTHING, SIZES, Host, Titled, can_grow_ext4, container, mount_at, mounted, numbered
 
 from linux_parts import Loop, dos, gpt, luks, lvm
 from loop_parts import MIB, clean, devices_of, mounts_of
@@ -811,6 +811,30 @@ def test_a_name_that_two_volumes_have_is_refused_with_their_ids(host: Host) -> N
         with pytest.raises(InvalidRequest, match="dup-data, vol-data"):
             verb("data")
     assert host.volumes.get("dup-data").id == "dup-data"
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "数" * 255], ids=["ascii", "unicode"])
+def test_a_name_that_is_too_long_for_a_file_is_mounted_and_found_again(host: Host, name: str) -> None:
+    titled = Titled(host.sources.load(LoopSettings))
+    host.over(storage=titled)
+    volume_id = host.create(name, fstype="ext2").id
+    path = host.mount(name)
+    assert mounted(path).fs_type == "ext2"
+    for word in (name, volume_id):
+        assert host.volumes.path(word) == path
+        assert host.volumes.get(word).attachments[0].mount_point == str(path)
+    [record] = host.record_file().parent.iterdir()
+    record.unlink()
+    again = host.again().over(storage=titled)
+    assert [line.partition(": ")[2] for line in again.volumes.recover()] == ["mount without a record, adopted"]
+    assert again.volumes.path(name) == path
+    assert again.volumes.get(name).attachments[0].mount_point == str(path)
+    again.unmount(name, "whoever")
+    assert again.mount(name, "c2") == path
+    assert list(again.volumes.unmount_all())
+    assert again.in_use() == NOTHING
+    again.remove(name)
+    assert again.names() == []
 
 
 def test_the_list_is_sorted_and_shows_where_each_is_mounted(host: Host) -> None:

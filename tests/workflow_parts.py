@@ -174,6 +174,32 @@ def _named(volume: Volume) -> Volume:
     return replace(volume, name=volume.id.partition("-")[2])
 
 
+class Titled(LoopStorage):
+    """Volumes with names as long as a cloud's, which are not their ids."""
+
+    def __init__(self, settings: LoopSettings) -> None:
+        super().__init__(settings)
+        self.titles: dict[str, str] = {}
+
+    def create(self, spec: VolumeSpec) -> Volume:
+        known = next((volume_id for volume_id, title in self.titles.items() if title == spec.name), "")
+        made = super().create(replace(spec, name=known or f"vol-{len(self.titles)}"))
+        self.titles[made.id] = spec.name
+        return self._titled(made)
+
+    def volume(self, volume_id: VolumeId) -> Volume:
+        return self._titled(super().volume(volume_id))
+
+    def volumes(self) -> Iterator[Volume]:
+        return map(self._titled, super().volumes())
+
+    def volumes_named(self, name: str) -> Iterator[Volume]:
+        return (volume for volume in self.volumes() if volume.name == name)
+
+    def _titled(self, volume: Volume) -> Volume:
+        return replace(volume, name=self.titles[volume.id])
+
+
 def numbered(host: Host) -> Numbered:
     """The storage driver of the host's platform with other ids."""
     return Numbered(host.sources.load(LoopSettings))

@@ -46,6 +46,14 @@ def run(tmp_path: Path) -> Run:
     return rexray
 
 
+def test_remote_management_is_a_flag_a_variable_and_a_key(run: Run, tmp_path: Path) -> None:
+    assert "REXRAY_REMOTEMANAGEMENT=false\n" in run("env").stdout
+    assert "REXRAY_REMOTEMANAGEMENT=true\n" in run("--remoteManagement", "env").stdout
+    assert "REXRAY_REMOTEMANAGEMENT=true\n" in run("env", REXRAY_REMOTEMANAGEMENT="TRUE").stdout
+    (tmp_path / "c.yml").write_text("rexray: {remoteManagement: true}\n")
+    assert "REXRAY_REMOTEMANAGEMENT=true\n" in run("env", "-c", str(tmp_path / "c.yml")).stdout
+
+
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-?"], ["help"]])
 def test_help_has_the_seeds_commands_and_flags_in_its_words(run: Run, arguments: list[str]) -> None:
     answer = run(*arguments)

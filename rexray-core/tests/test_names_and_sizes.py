@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rexray.errors import InvalidRequest
-from rexray.names import check_name
+from rexray.names import check_name, check_volume_name, file_key
 from rexray.sizes import format_size, parse_size
 
 
@@ -25,6 +25,21 @@ def test_names_that_can_be_files_are_taken(name: str) -> None:
 def test_names_that_could_do_harm_are_refused_in_one_printable_line(name: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         check_name(name)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["data", "x" * 255, "数" * 255])
+def test_a_volume_on_a_platform_can_have_255_characters_and_a_file_of_its_own(name: str) -> None:
+    assert check_volume_name(name) == name
+    key = file_key(name)
+    assert file_key(key) == key == check_name(key)
+    assert (key == name) == (name == "data")
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "a\0", "\ud800", "x" * 256])
+def test_volume_names_that_no_platform_has_are_refused_in_one_printable_line(name: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        check_volume_name(name)
     assert str(caught.value).isprintable()
 
 

@@ -115,6 +115,7 @@ def test_a_driver_of_another_distribution_is_listed_with_all_that_is_known(site:
         "status": "ready",
         "whynot": "",
         "capabilities": [],
+        "aliases": [],
     }
 
 

@@ -30,6 +30,7 @@ class AcmeSettings:
     kind: str = setting("thin", key="acme.kind", help="Kind", choices=("thin", "thick"))
     pools: tuple[str, ...] = setting((), key="acme.pools", help="Pools", env=("ACME_POOLS", "OLD_POOLS"))
     folder: Path = setting(Path("/x"), key="acme.folder", help="A folder")
+    place: str = setting("", key="acme.place", help="Place", older=("anvil.placement.zone", "anvilZone"))
 
 
 def load(
@@ -217,6 +218,32 @@ def test_an_unknown_key_under_a_known_root_is_refused_with_the_nearest_name() ->
         check_files(Sources(files=(("f", {"acme.zzz": "x"}),)), [AcmeSettings])
     with pytest.raises(SettingsError, match=r"f: unknown setting 'acme\.endpiont'; did you mean 'acme\.endpoint'\?"):
         check_files(Sources(files=(("f", {"acme.endpiont": "x"}),)), [AcmeSettings])
+
+
+def test_a_setting_is_found_by_its_older_keys_and_the_current_one_wins_within_a_file() -> None:
+    old = ("/etc", {"anvil.placement.zone": "east"})
+    assert load(files=(old,)).place == "east"
+    assert load(files=(("/etc", {"anvilzone": "west", "anvil.placement.zone": "east"}),)).place == "east"
+    assert load(files=(("/etc", {"anvilzone": "west", "acme.place": "north"}),)).place == "north"
+    assert load(files=(("/etc", {"acme.place": "north"}), old)).place == "east", "a later file wins"
+    assert load({"ACME_PLACE": "south"}, files=(old,)).place == "south"
+
+
+def test_an_error_names_the_key_that_was_written() -> None:
+    files: tuple[tuple[str, Mapping[str, object]], ...] = (("f", {"anvilzone": ["a"]}),)
+    with pytest.raises(SettingsError, match=r"^f: anvilZone: \['a'\] is not a text"):
+        load(files=files)
+    sources = Sources(files=(("f", {"anvilzone": "a"}),), environ={})
+    found = next(item for item in sources.effective(AcmeSettings) if item.option.name == "place")
+    assert (found.origin, found.where) == ("f", "f: anvilZone")
+
+
+def test_older_keys_are_known_and_their_roots_as_well() -> None:
+    check_files(Sources(files=(("f", {"anvil.placement.zone": "a", "anvilzone": "b"}),)), [AcmeSettings])
+    with pytest.raises(
+        SettingsError, match=r"f: unknown setting 'anvil\.placment\.zone'; did you mean 'anvil\.placement\.zone'\?"
+    ):
+        check_files(Sources(files=(("f", {"anvil.placment.zone": "a"}),)), [AcmeSettings])
 
 
 def test_keys_are_found_however_they_are_capitalised(tmp_path: Path) -> None:

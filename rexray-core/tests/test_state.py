@@ -65,6 +65,16 @@ def test_names_that_look_like_our_own_files_do_not_collide(tmp_path: Path, name:
     assert set(records.all()) == {"a", name}
 
 
+def test_a_name_that_is_too_long_for_a_file_has_a_record_all_the_same(tmp_path: Path) -> None:
+    records, name = Records(tmp_path), "数" * 255
+    record = Record(name=name, volume_id="vol-1")
+    records.save(record)
+    assert records.load(name) == record
+    assert records.all() == {name: record}
+    records.forget(name)
+    assert records.all() == {}
+
+
 @given(content=st.binary(max_size=100))
 def test_no_file_content_makes_loading_fall_over(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     folder = tmp_path_factory.getbasetemp()

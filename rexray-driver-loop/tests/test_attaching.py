@@ -32,6 +32,20 @@ def test_attaching_is_seen_from_both_sides(host: Host, other: Host) -> None:
     assert host.get().network_name == ""
 
 
+def test_each_instance_has_the_volumes_that_are_attached_to_it(host: Host, other: Host) -> None:
+    for name in ("a", "b", "c", "d"):
+        host.create(name)
+    for name in ("c", "a"):
+        host.attach(name)
+    other.attach("b")
+    device = host.connect("a")
+    found = list(host.storage.attached(host.id))
+    assert [(volume.id, volume.attachments[0].device) for volume in found] == [("a", str(device)), ("c", "")]
+    assert [volume.id for volume in host.storage.attached(other.id)] == ["b"]
+    assert list(host.storage.attached(InstanceId("none"))) == []
+    host.disconnect("a")
+
+
 def test_attaching_twice_is_attaching_once(host: Host, other: Host) -> None:
     host.create()
     assert host.attach() == host.attach() == other.attach("v", "here") == host.attach(force=True)

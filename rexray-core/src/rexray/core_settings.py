@@ -48,6 +48,12 @@ class CoreSettings:
         flags=("--volumeDrivers",),
         help="The volume drivers to use; none named, all that can work here",
     )
+    remote_management: bool = setting(
+        False,
+        key="rexray.remoteManagement",
+        flags=("--remoteManagement",),
+        help="Do not ask this host who it is: act for the instance that the driver's settings name",
+    )
 
     @property
     def effective_log_level(self) -> str:

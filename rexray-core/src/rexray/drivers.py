@@ -41,6 +41,8 @@ class Driver(ABC):
 
     name: ClassVar[str]
     """The word that users type; the entry point bears the same name."""
+    aliases: ClassVar[tuple[str, ...]] = ()
+    """Further words for the driver, each with an entry point of its own that points to the same module."""
     settings: ClassVar[type | None] = None
     """The dataclass of its settings (see :mod:`rexray.settings`), or None; an instance goes to the constructor."""
 
@@ -58,6 +60,12 @@ class Driver(ABC):
 class StorageDriver(Driver):
     """The storage platform's side; it holds the credentials and never touches this host's devices."""
 
+    create_options: ClassVar[Mapping[str, str]] = {}
+    """What a new volume can be asked beyond a spec's fields: words in lower case, each with what it says.
+
+    Those that were given are in ``VolumeSpec.options``.
+    """
+
     @abstractmethod
     def instances(self) -> Iterator[Instance]:
         """The hosts that the platform knows."""
@@ -73,6 +81,14 @@ class StorageDriver(Driver):
     def volumes_named(self, name: str) -> Iterator[Volume]:
         """The volumes of exactly that name; a driver whose platform can look one up by its name does so here."""
         return (volume for volume in self.volumes() if volume.name == name)
+
+    def attached(self, instance_id: InstanceId) -> Iterator[Volume]:
+        """The volumes that are attached to the instance; a driver whose platform can filter by it does so here."""
+        return (
+            volume
+            for volume in self.volumes()
+            if any(attachment.instance_id == instance_id for attachment in volume.attachments)
+        )
 
     @abstractmethod
     def create(self, spec: VolumeSpec) -> Volume:

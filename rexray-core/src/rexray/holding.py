@@ -18,7 +18,7 @@ from typing import Protocol
 from rexray import faults, mounts
 from rexray.errors import InUse, RexrayError
 from rexray.locks import Locks
-from rexray.names import check_name
+from rexray.names import check_name, check_volume_name, file_key
 from rexray.registry import registry
 from rexray.state import Record, Records
 from rexray.types import SHELL_HOLDER, MountRequest
@@ -68,11 +68,11 @@ class Holding:
 
     def lock(self, name: str, operation: str) -> AbstractContextManager[None]:
         """The volume's lock; ``Busy`` says which operation has it."""
-        return self._locks.hold(name, owner=f"{operation} of {name!r}", timeout=LOCK_SECONDS)
+        return self._locks.hold(file_key(name), owner=f"{operation} of {name!r}", timeout=LOCK_SECONDS)
 
     def mount(self, request: MountRequest, find: Callable[[], Record]) -> Path:
         """Mount for the holder; ``find`` gives the volume's record, or makes one, or raises ``NotFound``."""
-        name = check_name(request.name)
+        name = check_volume_name(request.name)
         check_name(request.holder, "holder id")
         with self.lock(name, "Mount"):
             record = find()
@@ -89,7 +89,7 @@ class Holding:
 
     def unmount(self, name: str, holder: str | None) -> None:
         """Let the holder go, or all of them; the last one unmounts."""
-        with self.lock(check_name(name), "Unmount"):
+        with self.lock(check_volume_name(name), "Unmount"):
             record = self._records.load(name)
             if record is None or not record.published:
                 return
@@ -104,7 +104,7 @@ class Holding:
 
     def mounted_at(self, name: str) -> Path | None:
         """Where the volume is mounted for its holders."""
-        record = self._records.load(check_name(name))
+        record = self._records.load(check_volume_name(name))
         if record is not None and record.published and self._publisher.is_published(record):
             return self._publisher.target(record)
         return None

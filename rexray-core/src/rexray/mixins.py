@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from rexray.types import Capacity, Health, Snapshot, SnapshotGroup, SnapshotId, Volume, VolumeId
+
+if TYPE_CHECKING:
+    from rexray.settings import Sources
 
 
 class Snapshots(ABC):
@@ -115,3 +119,15 @@ class Topology(ABC):
 
 class Encrypted(ABC):  # noqa: B024 a mark on create, which honours two more fields
     """``create`` honours ``VolumeSpec.encrypted`` and ``encryption_key``."""
+
+
+class HasPolicy(ABC):
+    """The driver says what its credentials have to be allowed to do on the platform."""
+
+    @classmethod
+    @abstractmethod
+    def policy(cls, sources: Sources) -> Mapping[str, object]:
+        """The least policy or role, in the platform's own form, for what the sources do not switch off.
+
+        The platform is not called, and no credentials are needed.
+        """

@@ -59,13 +59,13 @@ class Registry:
         self._modules: dict[str, ModuleType] = {}
 
     def storage_driver(self, name: str) -> type[StorageDriver]:
-        """The storage driver class of that name."""
+        """The storage driver class of that name or alias."""
         from rexray.drivers import StorageDriver
 
         return self._driver("storage", name, StorageDriver)
 
     def node_driver(self, name: str) -> type[NodeDriver]:
-        """The node driver class that belongs to the storage driver of that name."""
+        """The node driver class that belongs to the storage driver of that name or alias."""
         from rexray.drivers import NodeDriver
 
         return self._driver("storage", name, NodeDriver, hook="node")
@@ -89,7 +89,7 @@ class Registry:
         return self._driver("csi", name, CSIPlugin)
 
     def installed(self) -> Iterable[Installed]:
-        """Every installed driver of every kind, the broken ones with their reason."""
+        """Every installed driver of every kind, by its own name, the broken ones with their reason."""
         for kind in DRIVER_KINDS:
             for entry in catalog.entries(kind):
                 start, lacking = time.perf_counter(), False
@@ -98,6 +98,8 @@ class Registry:
                     driver, error = self._class_of(entry, _CLASS_HOOKS[kind]), ""
                 except PluginError as caught:
                     driver, error, lacking = None, str(caught), isinstance(caught, NotInstalled)
+                if driver is not None and driver.name != entry.name:
+                    continue  # an alias
                 seconds = time.perf_counter() - start
                 yield Installed(entry=entry, driver=driver, error=error, lacking=lacking, seconds=seconds)
 
@@ -137,20 +139,23 @@ class Registry:
     def _class_of(self, entry: catalog.Entry, hook: str) -> type[Driver]:
         classes: Sequence[type[Driver]] = self._call(self._load(entry), hook)
         for driver in classes:
-            if driver.name == entry.name:
+            if entry.name in (driver.name, *driver.aliases):
                 return driver
         names = ", ".join(driver.name for driver in classes) or "none"
         raise BrokenPlugin(f"{self._blame(entry)}: {hook} returns {names}, not {entry.name!r}")
 
     def _load_all(self, kinds: Iterable[str]) -> list[ModuleType]:
-        modules: dict[str, ModuleType] = {}
+        modules: dict[str, ModuleType | None] = {}
         for kind in kinds:
             for entry in catalog.entries(kind):
+                if entry.module in modules:
+                    continue
                 try:
                     modules[entry.module] = self._load(entry)
                 except PluginError as error:
+                    modules[entry.module] = None
                     log.warning("plug-in %s left out: %s", entry.name, error)
-        return list(modules.values())
+        return [module for module in modules.values() if module is not None]
 
     def _load(self, entry: catalog.Entry) -> ModuleType:
         if entry.module in self._modules:

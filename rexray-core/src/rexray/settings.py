@@ -70,12 +70,13 @@ def setting(
     choices: tuple[str, ...] = (),
     duration: bool = False,
     octal: bool = False,
+    older: tuple[str, ...] = (),
 ) -> T:
     """A settings field: its default, and everything by which a user meets it.
 
     ``env`` and ``flags`` replace the names that follow from the key; of several variables the first is the
     documented one. ``choices`` are the words allowed, ``duration`` reads ``3s``, ``500ms`` or ``1m`` into seconds,
-    ``octal`` reads a file mode.
+    ``octal`` reads a file mode. ``older`` are further YAML keys, by which earlier releases knew the setting.
     """
     names = (env,) if isinstance(env, str) else env or (key.upper().replace(".", "_"),)
     first, *rest = key.split(".")
@@ -87,6 +88,7 @@ def setting(
         "choices": choices,
         "duration": duration,
         "octal": octal,
+        "older": older,
     }
     field: T = dataclasses.field(default=default, metadata=metadata)
     return field
@@ -106,6 +108,12 @@ class Option:
     choices: tuple[str, ...]
     duration: bool
     octal: bool
+    older: tuple[str, ...]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Every YAML key that sets it, the current one first."""
+        return (self.key, *self.older)
 
     @property
     def secret(self) -> bool:
@@ -234,11 +242,13 @@ class Effective:
     option: Option
     value: object
     origin: str
+    key: str = ""
+    """The key that was written, where the origin is a file."""
 
     @property
     def where(self) -> str:
         """The origin for an error message: a file with the key in it."""
-        return self.origin if self.origin.startswith(("$", "-")) else f"{self.origin}: {self.option.key}"
+        return self.origin if self.origin.startswith(("$", "-")) else f"{self.origin}: {self.key or self.option.key}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,9 +281,10 @@ class Sources:
                 origin = f"${name}"
                 return Effective(option=option, value=option.parse(self.environ[name], origin), origin=origin)
         for path, content in reversed(self.files):
-            if option.key.lower() in content:
-                origin = f"{path}: {option.key}"
-                return Effective(option=option, value=option.parse(content[option.key.lower()], origin), origin=path)
+            written = next((key for key in option.keys if key.lower() in content), None)
+            if written is not None:
+                value = option.parse(content[written.lower()], f"{path}: {written}")
+                return Effective(option=option, value=value, origin=path, key=written)
         return Effective(option=option, value=option.default, origin="default")
 
 
@@ -321,7 +332,7 @@ def _flatten(content: Mapping[object, object], prefix: str) -> Iterable[tuple[st
 
 def check_files(sources: Sources, known: Iterable[type]) -> None:
     """Refuse a key that no installed settings class declares, under a root that one of them declares."""
-    keys = {option.key.lower(): option.key for settings in known for option in options_of(settings)}
+    keys = {key.lower(): key for settings in known for option in options_of(settings) for key in option.keys}
     roots = {key.split(".")[0] for key in keys}
     for path, content in sources.files:
         for name in content:

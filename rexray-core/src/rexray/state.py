@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rexray.errors import OutOfCapacity, RexrayError
+from rexray.names import file_key
 from rexray.types import MountRequest
 
 _SUFFIX = ".json"
@@ -92,7 +93,7 @@ class Records:
     def load(self, name: str) -> Record | None:
         """The record of a volume, None without one; holders of an earlier boot are gone."""
         try:
-            content = json.loads((self._directory / (name + _SUFFIX)).read_bytes())
+            content = json.loads(self._path(name).read_bytes())
             sequences = {key: tuple(content[key]) for key in ("holders", "mount_options")}
             record = Record(**{**content, **sequences})
         except FileNotFoundError:
@@ -110,8 +111,8 @@ class Records:
             raise kind(f"{self._directory}: cannot note volume {record.name!r}: {error.strerror}") from error
 
     def _write(self, record: Record, durable: bool) -> None:
-        target = self._directory / (record.name + _SUFFIX)
-        temporary = self._directory / f"{record.name}{_SUFFIX}.tmp"
+        target = self._path(record.name)
+        temporary = target.with_name(f"{target.name}.tmp")
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         except FileNotFoundError:
@@ -127,7 +128,7 @@ class Records:
     def forget(self, name: str) -> None:
         """Drop a record; none is success."""
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._directory / (name + _SUFFIX))
+            os.unlink(self._path(name))
 
     def all(self) -> Mapping[str, Record]:
         """Every record by name; read again only after one was written, which renames into the directory."""
@@ -143,3 +144,6 @@ class Records:
                 return records
             self._cached = (stamp, records)
         return self._cached[1]
+
+    def _path(self, name: str) -> Path:
+        return self._directory / (file_key(name) + _SUFFIX)

@@ -74,11 +74,14 @@ class MakingCalls(SnappingCalls):
 
     def _make(self, spec: VolumeSpec, wanted: Wanted, tag: str) -> VolumeTypeDef:
         """Call CreateVolume with a token of the name's, and with the next one where that is a deleted volume's."""
-        request = wanted.request(self._zone(spec), tag)
+        like = self._volume(spec.source_volume) if spec.source_volume else None
+        request = wanted.request(self._zone(spec, like), tag, like)
         if spec.source_snapshot:
-            self._until_completed(spec.source_snapshot)
-        if spec.source_volume:
-            request["SnapshotId"] = self._clone_snapshot(spec.source_volume, tag)
+            snapshot = self._until_completed(spec.source_snapshot)
+            wanted.refuse_source(snapshot["VolumeSize"], f"snapshot {spec.source_snapshot!r}")
+        if like is not None:
+            wanted.refuse_source(like["Size"], f"volume {spec.source_volume!r}")
+            request["SnapshotId"] = self._clone_snapshot(VolumeId(like["VolumeId"]), tag)
         for token in _tokens(tag, request["AvailabilityZone"]):
             request["ClientToken"] = token
             faults.point("ec2-create-asking")
@@ -147,13 +150,15 @@ class MakingCalls(SnappingCalls):
             f"making volume {volume_id!r}", lambda: self._volume(volume_id), lambda found: found["State"] != "creating"
         )
 
-    def _zone(self, spec: VolumeSpec) -> str:
+    def _zone(self, spec: VolumeSpec, like: VolumeTypeDef | None) -> str:
+        """Where to make it: where it is asked for, else this host's zone, else that of what it is a clone of."""
         if spec.zone:
             return spec.zone
         try:
             zone = self._host.identity.zone
         except Unavailable:
             zone = ""
+        zone = zone or (like["AvailabilityZone"] if like else "")
         if not zone:
             raise SettingsError(
                 f"volume {spec.name!r}: this host has no zone of its own: say which by availabilityzone or "
@@ -163,7 +168,6 @@ class MakingCalls(SnappingCalls):
 
     def _clone_snapshot(self, source: VolumeId, tag: str) -> str:
         """A snapshot of the source that is only there until the clone is made; a killed clone's is used again."""
-        self._volume(source)
         for item in self._clone_snapshots(tag):
             fresh = (datetime.now(UTC) - item["StartTime"]).total_seconds() < self._settings.snapshot_timeout
             if item["VolumeId"] == source and item["State"] != "error" and fresh:

@@ -97,18 +97,19 @@ class SnappingCalls(Ec2Calls):
             time.sleep(0.5)
         return None
 
-    def _until_completed(self, snapshot_id: str) -> None:
-        """Wait until volumes or copies can be made of a snapshot."""
-        state = self._snapshot(snapshot_id)["State"]
-        if state == "pending":
-            state = self._describer.until(
+    def _until_completed(self, snapshot_id: str) -> SnapshotTypeDef:
+        """The snapshot once volumes and copies can be made of it."""
+        found = self._snapshot(snapshot_id)
+        if found["State"] == "pending":
+            found = self._describer.until(
                 f"snapshot {snapshot_id!r}",
-                lambda: self._snapshot(snapshot_id)["State"],
-                lambda found: found != "pending",
+                lambda: self._snapshot(snapshot_id),
+                lambda item: item["State"] != "pending",
                 seconds=self._settings.snapshot_timeout,
             )
-        if state != "completed":
-            raise Unavailable(f"snapshot {snapshot_id!r} is in state {state!r}: nothing can be made of it")
+        if found["State"] != "completed":
+            raise Unavailable(f"snapshot {snapshot_id!r} is in state {found['State']!r}: nothing can be made of it")
+        return found
 
     def _delete_snapshot(self, snapshot_id: str) -> None:
         """Delete a snapshot; a missing one is gone, ``InUse`` if an image is made of it."""

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 DEFAULT_TYPE = "gp3"
 DEFAULT_SIZE = 16 * GIB
 NEEDS_IOPS = frozenset({"io1", "io2"})
+ADJUSTABLE = frozenset({"gp3", "io1", "io2"})
+"""Types whose IOPS can be asked for."""
 
 CREATE_OPTIONS = {
     "throughput": "MiB a second, of gp3",
@@ -35,15 +37,29 @@ class Wanted:
         if (spec.type or DEFAULT_TYPE) in NEEDS_IOPS and not spec.iops:
             raise InvalidRequest(f"volume {spec.name!r}: type {spec.type} needs a number of IOPS: give iops")
 
-    def request(self, zone: str, tag: str) -> CreateVolumeRequestTypeDef:
-        """The parameters of CreateVolume."""
+    def refuse_source(self, size: int, what: str) -> None:
+        """``OutOfRange`` if a copy of a source of so many GiB cannot be as small as is asked for."""
         spec = self._spec
+        if self._size and self._size < size:
+            raise OutOfRange(
+                f"volume {spec.name!r}: {self._size} GiB are less than the {size} GiB of {what}: give a size"
+            )
+        if spec.limit_bytes and size * GIB > spec.limit_bytes:
+            raise OutOfRange(f"volume {spec.name!r}: the {size} GiB of {what} are more than the limit")
+
+    def request(self, zone: str, tag: str, like: VolumeTypeDef | None) -> CreateVolumeRequestTypeDef:
+        """The parameters of CreateVolume; a clone is ``like`` its source where nothing else is asked for."""
+        spec = self._spec
+        if like is not None and not spec.type:
+            own: CreateVolumeRequestTypeDef = {"AvailabilityZone": zone, "VolumeType": like["VolumeType"]}
+            if like["VolumeType"] in ADJUSTABLE:
+                own["Iops"] = like["Iops"]
+            if like.get("Throughput"):
+                own["Throughput"] = like["Throughput"]
+        else:
+            own = {"AvailabilityZone": zone, "VolumeType": spec.type or DEFAULT_TYPE}  # type: ignore[typeddict-item]
         tags = {NAME: tag} | ({SOURCE: spec.source_volume} if spec.source_volume else {})
-        request: CreateVolumeRequestTypeDef = {
-            "AvailabilityZone": zone,
-            "VolumeType": spec.type or DEFAULT_TYPE,  # type: ignore[typeddict-item]  # EC2 knows which there are
-            "TagSpecifications": [tags_for("volume", tags)],
-        }
+        request: CreateVolumeRequestTypeDef = {**own, "TagSpecifications": [tags_for("volume", tags)]}
         if self._size or not (spec.source_snapshot or spec.source_volume):
             request["Size"] = self._size or DEFAULT_SIZE // GIB
         if spec.iops:

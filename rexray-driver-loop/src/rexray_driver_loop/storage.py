@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rexray.drivers import StorageDriver
 from rexray.mixins import Clone, Encrypted
-from rexray.types import Viability, Volume, VolumeId
+from rexray.types import InstanceId, Viability, Volume, VolumeId
 from rexray_driver_loop import here, loops
 from rexray_driver_loop.attaching import AttachCalls
 from rexray_driver_loop.base import PROVIDER, describe
@@ -35,6 +35,13 @@ class LoopStorage(MakingCalls, AttachCalls, GroupCalls, PropertyCalls, Clone, En
         pool = self._pool
         devices = here.table(pool.volumes.folder)
         return (describe(pool, name, meta, devices) for name, meta in pool.volumes.entries())
+
+    def attached(self, instance_id: InstanceId) -> Iterator[Volume]:
+        """The volumes that the instance has, sorted by id; of the others only the small files are read."""
+        pool = self._pool
+        devices = here.table(pool.volumes.folder)
+        found = ((name, meta) for name, meta in pool.volumes.entries() if meta.attached_to == instance_id)
+        return (describe(pool, name, meta, devices) for name, meta in found)
 
     def volume(self, volume_id: VolumeId) -> Volume:
         """One volume with its attachments; raises ``NotFound``."""

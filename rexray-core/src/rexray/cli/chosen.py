@@ -87,6 +87,8 @@ def _choose(kind: str, name: str, load: Callable[[str], type[D]], distribution: 
         except NotInstalled as error:
             reasons.append(f"{entry.name}: {error}")
             continue
+        if driver.name != entry.name:
+            continue  # an alias
         viability = driver.viable()
         if viability.ok:
             return driver

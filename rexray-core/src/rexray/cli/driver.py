@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from rexray.cli.base import Group
-from rexray.cli.output import emit
+from rexray.cli.output import Row, emit
 from rexray.registry import Installed, registry
 
 COLUMNS = ("name", "kind", "distribution", "version", "status", "whynot", "capabilities")
+"""The columns of the table, in which aliases are only shown where a driver has some."""
 
 
 @click.group(cls=Group, invoke_without_command=True)
@@ -22,7 +25,11 @@ def driver(ctx: click.Context) -> None:
 @driver.command("ls", aliases=("list", "types"))
 def list_drivers() -> None:
     """List the installed drivers: ready, not viable on this host, or broken."""
-    emit([_row(item) for item in registry().installed()], COLUMNS)
+    emit([_row(item) for item in registry().installed()], _columns)
+
+
+def _columns(rows: Sequence[Row]) -> tuple[str, ...]:
+    return (*COLUMNS[:1], "aliases", *COLUMNS[1:]) if any(row["aliases"] for row in rows) else COLUMNS
 
 
 def _row(item: Installed) -> dict[str, object]:
@@ -33,6 +40,7 @@ def _row(item: Installed) -> dict[str, object]:
         status, why = ("ready", "") if viability.ok else ("not viable", viability.reason)
     return {
         "name": item.entry.name,
+        "aliases": list(item.driver.aliases) if item.driver is not None else [],
         "kind": item.entry.kind,
         "distribution": distribution.name if distribution else "",
         "version": distribution.version if distribution else "",

@@ -17,6 +17,7 @@ CORE_COMMANDS = (
     CommandSpec(name="snapshot", help="The snapshot manager", target="rexray.cli.snapshot:snapshot"),
     CommandSpec(name="device", help="The device manager", target="rexray.cli.device:device"),
     CommandSpec(name="driver", help="The driver manager", target="rexray.cli.driver:driver"),
+    CommandSpec(name="policy", help="What a driver's credentials need", target="rexray.cli.policy:policy"),
     CommandSpec(name="csi", help="A client for any CSI endpoint", target="rexray.cli.csi:csi"),
     CommandSpec(name="env", help="Print the effective settings", target="rexray.cli.env:env"),
     CommandSpec(name="version", help="Print the version", target="rexray.cli.version:version"),
@@ -36,7 +37,7 @@ SERVER_COMMANDS = (
 SERVER_PLUGIN = "server"
 """The entry point that brings them."""
 
-_ORDER = ("volume", "snapshot", "device", "driver", "service", "csi", "env", "version", "help")
+_ORDER = ("volume", "snapshot", "device", "driver", "service", "csi", "policy", "env", "version", "help")
 
 
 class Root(Group):

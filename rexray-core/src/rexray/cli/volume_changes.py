@@ -15,7 +15,7 @@ from rexray.cli.verbs import F, Manner, manner, runasync
 from rexray.drivers import VolumeDriver
 from rexray.errors import InvalidRequest, NotFound
 from rexray.mixins import Expand
-from rexray.names import check_name
+from rexray.names import check_volume_name
 from rexray.sizes import parse_size
 from rexray.types import SHELL_HOLDER, MountRequest, Volume, VolumeId
 
@@ -123,7 +123,7 @@ def _would_be(driver: VolumeDriver, name: str, wanted: Mapping[str, str]) -> Row
     """The volume, as it is or as it would be made; one that is not there has no id."""
     size = parse_size(wanted["size"]) if "size" in wanted else 0
     try:
-        return volume_row(driver.get(check_name(name)))
+        return volume_row(driver.get(check_volume_name(name)))
     except NotFound:
         encrypted = wanted.get("encrypted", "").lower() in ("true", "1", "yes")
         new = Volume(

@@ -107,13 +107,14 @@ class CSIVolumes(CSISnapshots, VolumeDriver):
 
     def mount(self, request: MountRequest) -> MountPoint:
         """The first holder publishes; the others share its mount. CSI cannot overwrite or preempt."""
+        check_name(request.name)
         _refuse_force(request.overwrite_fs or request.preempt)
         target = self._holding.mount(request, lambda: self._record(request.name))
         return MountPoint(path=target, source=request.name, read_only=request.read_only)
 
     def unmount(self, name: str, holder: str) -> None:
         """The last holder unpublishes."""
-        self._holding.unmount(name, holder)
+        self._holding.unmount(check_name(name), holder)
 
     def unmount_all(self) -> Iterator[str]:
         """Unpublish every volume that is published by this driver."""
@@ -121,7 +122,7 @@ class CSIVolumes(CSISnapshots, VolumeDriver):
 
     def path(self, name: str) -> Path | None:
         """Where the volume is mounted; a volume without a mount is asked for, to tell if it exists."""
-        found = self._holding.mounted_at(name)
+        found = self._holding.mounted_at(check_name(name))
         if found is None:
             self.get(name)
         return found

@@ -16,7 +16,7 @@ from rexray.errors import InUse, NotFound, NotReady, Unsupported
 from rexray.holding import Holding, count
 from rexray.locks import Locks
 from rexray.mixins import Expand, Snapshots
-from rexray.names import check_name
+from rexray.names import check_volume_name
 from rexray.paths import Paths, find_paths
 from rexray.registry import registry
 from rexray.settings import Sources
@@ -34,6 +34,7 @@ from rexray.types import (
 from rexray.volumes.claims import Claims
 from rexray.volumes.creating import UNFORMATTED, Creator
 from rexray.volumes.extras import GrowingExpand, QuietSnapshots
+from rexray.volumes.mapping import block_devices
 from rexray.volumes.platform import Platform, find_platform
 from rexray.volumes.publishing import BlockPublisher
 from rexray.volumes.quiet import QuietVolumes
@@ -70,7 +71,7 @@ class DefaultVolumes(VolumeDriver):
 
     def create(self, name: str, options: Mapping[str, str]) -> Volume:
         """The options are :data:`rexray.volumes.options.OPTIONS`."""
-        wishes = self._creator.read(check_name(name), options)
+        wishes = self._creator.read(check_volume_name(name), options)
         with self._holding.lock(name, "Create"):
             volume = self._creator.create(wishes, lambda: self._resolver.one(name))
         registry().tell("rexray_volume_created", driver=self.name, volume=volume)
@@ -163,8 +164,8 @@ class DefaultVolumes(VolumeDriver):
         return self._publisher.instance.id
 
     def devices(self) -> tuple[BlockDevice, ...]:
-        """The block devices of this host, as its node driver sees them."""
-        return self._platform.node.devices()
+        """The block devices of this host's volumes, as its node driver and the platform see them."""
+        return block_devices(self._platform, self._publisher.instance)
 
     def recover(self) -> Iterator[str]:
         """Finish what a crash or a reboot interrupted, and say what was done, a line each."""

@@ -33,7 +33,7 @@ OPTIONS = {
     "encryptionkey": "the platform's name of the key for that",
     "overwritefs": "true: a filesystem is made even if there is one already",
 }
-"""Every option and what it says; the names are taken in any case."""
+"""Every option and what it says; the names are taken in any case. Drivers add ``StorageDriver.create_options``."""
 
 
 _OTHER_OPERATIONS = frozenset(
@@ -73,7 +73,7 @@ class Reader:
 
     def read(self, name: str, options: Mapping[str, str]) -> Wishes:
         """The wishes for a volume; ``InvalidRequest`` names an option that is unknown, doubled or malformed."""
-        given = _known(options)
+        given = _known(options, {**OPTIONS, **self._storage.create_options})
         source_volume, source_snapshot = self._source_volume(given), self._source_snapshot(given)
         if source_volume and source_snapshot:
             raise InvalidRequest("a volume is made from a snapshot or from a volume, not from both")
@@ -94,6 +94,7 @@ class Reader:
             encryption_key=given.get("encryptionkey", ""),
             source_volume=source_volume,
             source_snapshot=source_snapshot,
+            options={key: value for key, value in given.items() if key not in OPTIONS},
         )
         return Wishes(spec=spec, context=context, given=frozenset(given))
 
@@ -132,14 +133,14 @@ class Reader:
         return _only(found, f"snapshot {value!r}")
 
 
-def _known(options: Mapping[str, str]) -> dict[str, str]:
-    """The options by their canonical names."""
+def _known(options: Mapping[str, str], known: Mapping[str, str]) -> dict[str, str]:
+    """The options by their canonical names, each of which has to be ``known``."""
     given: dict[str, str] = {}
     for option, value in options.items():
         key = option.lower()
-        if key not in OPTIONS:
-            near = difflib.get_close_matches(key, OPTIONS, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(OPTIONS)}"
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}"
             raise InvalidRequest(f"option {option!r} is unknown{hint}")
         canonical = {"type": "volumetype", "newfstype": "fstype"}.get(key, key)
         if given.setdefault(canonical, value) != value:

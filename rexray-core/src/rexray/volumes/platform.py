@@ -76,8 +76,10 @@ def _looks(kind: str, load: Callable[[str], type[D]]) -> Iterable[tuple[str, str
     """Every installed driver of a kind, and why it cannot work here."""
     for entry in catalog.entries(kind):
         try:
-            viability = load(entry.name).viable()
+            driver = load(entry.name)
+            viability = driver.viable()
         except PluginError as error:
             yield entry.name, str(error)
         else:
-            yield entry.name, "" if viability.ok else viability.reason
+            if driver.name == entry.name:  # not an alias
+                yield entry.name, "" if viability.ok else viability.reason

@@ -14,10 +14,12 @@ from rexray import faults, mounts
 from rexray.deadlines import within
 from rexray.errors import Busy, InUse, NotFound, NotReady, RexrayError, TimedOut, Unavailable
 from rexray.locks import Locks
+from rexray.names import file_key
 from rexray.registry import registry
 from rexray.state import Record
-from rexray.types import Attachment, Device, Directory, Instance, MountRequest, VolumeId
+from rexray.types import Attachment, BlockDevice, Device, Directory, Instance, MountRequest, VolumeId
 from rexray.volumes.claims import Claims
+from rexray.volumes.mapping import block_devices
 from rexray.volumes.platform import Platform
 from rexray.volumes.preparing import Preparer, undone_on_error, working_on
 from rexray.volumes.settings import VolumeSettings
@@ -47,23 +49,35 @@ class BlockPublisher:
 
     def target(self, record: Record) -> Path:
         """Where the volume is mounted when it is: where it was mounted, if the record says."""
-        return Path(record.target) if record.target else self._mount_root / record.name
+        return Path(record.target) if record.target else self._mount_root / file_key(record.name)
 
     def is_published(self, record: Record) -> bool:
         """Whether something is mounted there, whatever the record says."""
         return mounts.is_mount_point(self.target(record))
 
     def adoptable(self) -> Iterator[Record]:
-        """The volumes whose devices, as the node driver knows them, are mounted below the mount root."""
-        volumes = {device.device: device.volume_id for device in self._platform.node.devices()}
+        """The volumes of this host whose devices are mounted below the mount root."""
         try:
             names = sorted(os.listdir(self._mount_root))
         except FileNotFoundError:
             return
+        volumes = {device.device: device.volume_id for device in (self._devices() if names else ())}
         for name in names:
             for mount in self._platform.os.mounts(target=self._mount_root / name)[-1:]:
                 if mount.source in volumes:
                     yield Record(name=name, volume_id=volumes[mount.source])
+
+    def _devices(self) -> tuple[BlockDevice, ...]:
+        """The devices of this host's volumes; only those that the node sees while the platform cannot be reached."""
+        try:
+            return within(
+                self._settings.attach_timeout,
+                "list the volumes of this host",
+                lambda: block_devices(self._platform, self.instance),
+            )
+        except RexrayError as error:
+            log.warning("the volumes of this host are not known from the platform: %s", error)
+            return self._platform.node.devices()
 
     def is_attached_here(self, record: Record) -> bool:
         """Whether the volume is attached to this host already."""

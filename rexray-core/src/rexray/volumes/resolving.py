@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rexray.drivers import StorageDriver
 from rexray.errors import Busy, InvalidRequest, NotFound
-from rexray.names import check_name, file_key
+from rexray.names import check_volume_name, file_key
 from rexray.state import Record, Records
 from rexray.types import Volume, VolumeId
 
@@ -22,7 +22,7 @@ class Resolver:
 
     def one(self, name: str) -> Volume | None:
         """The volume of that name, if there is one; several are an ``InvalidRequest`` with their ids."""
-        found = list(self._storage.volumes_named(check_name(name)))
+        found = list(self._storage.volumes_named(check_volume_name(name)))
         if len(found) > 1:
             ids = ", ".join(volume.id for volume in found)
             raise InvalidRequest(f"volume {name!r} is not unique: say which by its id, one of {ids}")
@@ -45,7 +45,7 @@ class Resolver:
 
     def held_name(self, name: str) -> str:
         """The name of the record that a volume is held by, whether the platform still knows the volume or not."""
-        if self._records.load(check_name(name)) is not None:
+        if self._records.load(check_volume_name(name)) is not None:
             return name
         try:
             return self.locate(name)[0]
@@ -68,7 +68,7 @@ class Resolver:
     def known(self, volume: Volume) -> Record | None:
         """What is on disk about a volume, without asking the platform anything."""
         records = self._records.all()
-        for key in (volume.name, file_key(volume.id)):
+        for key in (volume.name, file_key(volume.name), file_key(volume.id)):
             record = records.get(key)
             if record is not None and record.volume_id == volume.id:
                 return record
@@ -76,7 +76,9 @@ class Resolver:
 
     def _key(self, volume: Volume, *, alone: bool) -> str:
         by_id = file_key(volume.id)
-        if not volume.name or file_key(volume.name) != volume.name:
+        try:
+            check_volume_name(volume.name)
+        except InvalidRequest:
             return by_id
         if not alone and len(list(self._storage.volumes_named(volume.name))) != 1:
             return by_id

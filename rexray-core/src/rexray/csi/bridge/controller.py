@@ -30,7 +30,7 @@ _Capability = pb.ControllerServiceCapability
 _NOT_HERE = {"size", "snapshotid", "snapshotname", "volumeid", "volumename", "overwritefs"}
 """Options that CSI says by fields of its own, or that a call which may be repeated must not have."""
 PARAMETERS = tuple(option for option in OPTIONS if option not in _NOT_HERE)
-"""The parameters of a volume."""
+"""The parameters of a volume; drivers add ``StorageDriver.create_options``."""
 
 
 class Controller(AttachCalls, SnapshotCalls, HealthCalls):
@@ -77,8 +77,8 @@ class Controller(AttachCalls, SnapshotCalls, HealthCalls):
         self._storage.volume(self._id(request.volume_id))
         try:
             _check_all(request.volume_capabilities)
-            _check_parameters(request.parameters)
-            _check_parameters(request.mutable_parameters)
+            self._check_parameters(request.parameters)
+            self._check_parameters(request.mutable_parameters)
         except InvalidRequest as error:
             if not request.volume_capabilities:
                 raise
@@ -150,7 +150,7 @@ class Controller(AttachCalls, SnapshotCalls, HealthCalls):
         try:
             for capability in request.volume_capabilities:
                 words.check_capability(capability)
-            _check_parameters(request.parameters)
+            self._check_parameters(request.parameters)
             wanted = [request.accessible_topology] if request.accessible_topology.segments else []
             zone = words.zone_of(self._storage, pb.TopologyRequirement(requisite=wanted))
         except (InvalidRequest, OutOfCapacity):
@@ -174,7 +174,7 @@ class Controller(AttachCalls, SnapshotCalls, HealthCalls):
 
     def _spec(self, name: str, request: pb.CreateVolumeRequest) -> tuple[VolumeSpec, dict[str, str]]:
         """What the platform shall make, and what the nodes are to know of it."""
-        options = _check_parameters({**request.parameters, **request.mutable_parameters})
+        options = self._check_parameters({**request.parameters, **request.mutable_parameters})
         wanted = request.capacity_range
         if wanted.required_bytes:
             options["size"] = f"{wanted.required_bytes}B"
@@ -201,6 +201,13 @@ class Controller(AttachCalls, SnapshotCalls, HealthCalls):
             return replace(spec, source_snapshot=SnapshotId(source.snapshot.snapshot_id))
         raise InvalidRequest("volume_content_source names neither a volume nor a snapshot")
 
+    def _check_parameters(self, given: Mapping[str, str]) -> dict[str, str]:
+        found, known = words.parameters(given), (*PARAMETERS, *self._storage.create_options)
+        for key in found:
+            if key.lower() not in known:
+                raise InvalidRequest(f"parameter {key!r} is unknown: there are {', '.join(known)}")
+        return found
+
     def _named(self, name: str) -> Volume | None:
         """The volume of that name; several were not made by us, and none of them is meant."""
         found = list(self._storage.volumes_named(name))
@@ -215,14 +222,6 @@ def _check_all(capabilities: Sequence[pb.VolumeCapability]) -> None:
         raise InvalidRequest("volume_capabilities is missing")
     for capability in capabilities:
         words.check_capability(capability)
-
-
-def _check_parameters(given: Mapping[str, str]) -> dict[str, str]:
-    found = words.parameters(given)
-    for key in found:
-        if key.lower() not in PARAMETERS:
-            raise InvalidRequest(f"parameter {key!r} is unknown: there are {', '.join(PARAMETERS)}")
-    return found
 
 
 def _check_fits(volume: Volume, wanted: pb.CapacityRange) -> None:
