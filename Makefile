@@ -34,7 +34,7 @@ format: setup ## Format the code and mend what ruff can mend
 isolated: setup ## Test each distribution with only what it declares
 	.venv/bin/python tools/isolated.py $(PYTEST_ARGS)
 
-tools: setup ## Build csi-sanity and csc into .tools/bin, for the tests that need them
+tools: setup ## Build csi-sanity, csc and ec2-metadata-mock into .tools/bin, for the tests that need them
 	tools/go-tools
 
 bench: setup ## Measure, and print medians and ratios

@@ -116,6 +116,7 @@ PARTS = {
     "mkfs.btrfs": Part(present=_programs("mkfs.btrfs"), hint="apt-get install btrfs-progs"),
     "csi-sanity": Part(present=_programs("csi-sanity"), hint="make tools"),
     "csc": Part(present=_programs("csc"), hint="make tools"),
+    "ec2-metadata-mock": Part(present=_programs("ec2-metadata-mock"), hint="make tools"),
     "go": Part(present=_programs("go"), hint="install Go 1.25 or later", in_ci=False),
 }
 """Every part that ``@pytest.mark.needs("PART", ...)`` may name."""

@@ -74,6 +74,7 @@ class Host:
         self._service = _Service(settings.metadata_endpoint, v1=settings.metadata_v1, clock=clock)
         self._remote, self._clock = remote, clock
         self._lock = threading.Lock()
+        self._disabled = settings.metadata_disabled
         self._identity: Identity | None = None
         self._failure = ""
         self._failed_until = 0.0
@@ -88,6 +89,8 @@ class Host:
         """
         with self._lock:
             if self._identity is None:
+                if self._disabled:
+                    raise Unavailable(f"$AWS_EC2_METADATA_DISABLED: the metadata service is not asked: {_ELSEWHERE}")
                 if self._failure and self._clock() < self._failed_until:
                     raise Unavailable(self._failure)
                 try:

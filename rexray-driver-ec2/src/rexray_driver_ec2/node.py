@@ -53,6 +53,7 @@ class Ec2Node(NodeDriver):
     """
 
     name = PROVIDER
+    aliases = ("aws", "ebs")
     settings = Ec2Settings
 
     def __init__(

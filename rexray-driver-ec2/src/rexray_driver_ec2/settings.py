@@ -119,6 +119,12 @@ class Ec2Settings:
         env=("AWS_EC2_METADATA_SERVICE_ENDPOINT", "EC2_METADATAENDPOINT"),
         help="The URL of the instance metadata service",
     )
+    metadata_disabled: bool = setting(
+        False,
+        key="ec2.metadataDisabled",
+        env=("AWS_EC2_METADATA_DISABLED", "EC2_METADATADISABLED"),
+        help="Do not ask the metadata service anything, as AWS's own tools read that variable",
+    )
     metadata_v1: bool = setting(
         False, key="ec2.metadataV1", help="Ask the metadata service without a token, where it has no version 2"
     )

@@ -73,8 +73,11 @@ class QuietVolumes:
             attachments = within(ASK_SECONDS, working_on(volume_id), ask)
         except NotFound:
             return None
-        devices = [attachment.device for attachment in attachments if attachment.device]
-        mounts = (mount for device in devices for mount in self._platform.os.mounts(source=device))
+        if not attachments:
+            return None
+        seen = [device.device for device in self._platform.node.devices() if device.volume_id == volume_id]
+        devices = seen or [attachment.device for attachment in attachments]  # the platform's word may be another name
+        mounts = (mount for device in devices if device for mount in self._platform.os.mounts(source=device))
         return next((mount.path for mount in mounts if not mount.read_only), None)
 
     @functools.cached_property
