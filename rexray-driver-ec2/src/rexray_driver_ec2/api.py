@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rexray.errors import RexrayError, SettingsError, Unavailable
+from rexray.errors import SettingsError, Unavailable
 from rexray_driver_ec2.metadata import Host
 from rexray_driver_ec2.pacing import Pacer
-from rexray_driver_ec2.refusals import is_throttled, translate
+from rexray_driver_ec2.refusals import translate
+from rexray_driver_ec2.retrying import Retries
 from rexray_driver_ec2.settings import Ec2Settings
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from types_boto3_ec2 import EC2Client
 
 CONNECT_SECONDS = 5.0
-READ_SECONDS = 60.0
+READ_SECONDS = 20.0
 WIDTH = 64
 """How many connections a client keeps, for as many threads."""
 
@@ -50,12 +51,11 @@ class Api:
         """
         client = self.client(region, once=once)
         from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
 
         try:
             yield client
-        except RexrayError:
-            raise
-        except (BotoCoreError, ClientError) as error:
+        except (BotoCoreError, ClientError, ResponseParserError, KeyError) as error:
             label = f"{action} of {what}" if what else action
             raise translate(error, label, client.meta.endpoint_url) from error
 
@@ -83,38 +83,34 @@ class Api:
         if self._session is None:
             import boto3
 
-            access, secret = self._settings.access_key, self._settings.secret_key
+            settings = self._settings
+            token = settings.session_token.reveal() if settings.access_key else ""  # boto3's own keys have their own
             with _settings_named(""):
                 self._session = boto3.session.Session(
-                    aws_access_key_id=access.reveal() or None, aws_secret_access_key=secret.reveal() or None
+                    aws_access_key_id=settings.access_key.reveal() or None,
+                    aws_secret_access_key=settings.secret_key.reveal() or None,
+                    aws_session_token=token or None,
                 )
         return self._session
 
     def _make(self, region: str, once: bool) -> EC2Client:
         from botocore.config import Config
 
-        attempts = 1 if once else self._settings.max_retries + 1
         config = Config(
             connect_timeout=CONNECT_SECONDS,
             read_timeout=READ_SECONDS,
             max_pool_connections=WIDTH,
-            retries={"mode": "standard", "total_max_attempts": attempts},
+            retries={"mode": "standard", "total_max_attempts": 1},
         )
-        session = self._sdk()
+        session, endpoint = self._sdk(), self._settings.endpoint
+        if endpoint and "://" not in endpoint:
+            endpoint = f"https://{endpoint}"
         with _settings_named(region):
-            client = session.client(
-                "ec2", region_name=region, endpoint_url=self._settings.endpoint or None, config=config
-            )
-        client.meta.events.register("before-send.ec2", self._before_send)
-        client.meta.events.register("response-received.ec2", self._response_received)
+            client = session.client("ec2", region_name=region, endpoint_url=endpoint or None, config=config)
+        retries = Retries(self._pacer, most=self._settings.max_retries, once=once)
+        client.meta.events.register("before-send.ec2", retries.before_send)
+        client.meta.events.register("needs-retry.ec2", retries.needs_retry)  # type: ignore[arg-type]  # the answer counts
         return client
-
-    def _before_send(self, event_name: str, **_: Any) -> None:
-        self._pacer.wait(event_name.rpartition(".")[2])
-
-    def _response_received(self, event_name: str, parsed_response: Any, **_: Any) -> None:
-        if parsed_response and is_throttled(parsed_response.get("Error", {}).get("Code", "")):
-            self._pacer.throttled(event_name.rpartition(".")[2])
 
 
 @contextmanager
@@ -124,8 +120,8 @@ def _settings_named(region: str) -> Iterator[None]:
 
     try:
         yield
-    except ValueError as error:
-        raise SettingsError(f"ec2.endpoint ($EC2_ENDPOINT): {error}") from error
     except BotoCoreError as error:
         found = translate(error, "EC2", f"region {region!r}")
         raise found if isinstance(found, SettingsError) else SettingsError(str(found)) from error
+    except ValueError as error:
+        raise SettingsError(f"ec2.endpoint ($EC2_ENDPOINT): {error}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -14,7 +13,7 @@ from rexray.types import Attachment, Instance, InstanceId, Volume, VolumeId
 from rexray_driver_ec2.base import Ec2Calls
 from rexray_driver_ec2.refusals import code_of, text_of
 from rexray_driver_ec2.slots import Slots
-from rexray_driver_ec2.words import describe_attachment, describe_instance
+from rexray_driver_ec2.words import describe_attachment, describe_instance, is_root_of
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import VolumeAttachmentTypeDef, VolumeTypeDef
@@ -30,9 +29,7 @@ VISIBLE_SECONDS = 10.0
 class AttachCalls(Ec2Calls):
     """``instances``, ``attach``, ``detach`` and ``attachments`` of the contract."""
 
-    @functools.cached_property
-    def _slots(self) -> Slots:
-        return Slots(self._names_in_use, large=self._settings.use_large_device_range)
+    _slots: Slots
 
     def instances(self) -> Iterator[Instance]:
         """The region's instances, all that are not terminated."""
@@ -57,7 +54,7 @@ class AttachCalls(Ec2Calls):
         ``InUse`` names the holder, ``force`` takes it from there without asking that. A name that EC2 refuses is left
         for a while, and a volume that stays ``attaching`` is detached and attached by another one.
         """
-        self._check_mine(volume_id)
+        self._refuse_foreign(volume_id)
         for _ in range(TRIES):
             with self._slots.taken(instance_id, device) as name:
                 faults.point("ec2-attach-asking")
@@ -78,7 +75,7 @@ class AttachCalls(Ec2Calls):
                     return attachment
                 self._slots.refused(instance_id, name)
                 log.warning("volume %s was stuck attaching to %s as %s", volume_id, instance_id, name)
-                self.detach(volume_id, instance_id, force=True)
+                self._take(volume_id, instance_id)
         raise Unavailable(f"volume {volume_id!r} cannot be attached to {instance_id!r}: {TRIES} tries failed")
 
     def detach(self, volume_id: VolumeId, instance_id: InstanceId | None = None, *, force: bool = False) -> None:
@@ -87,12 +84,13 @@ class AttachCalls(Ec2Calls):
         Not attached, or no such volume, is success. ``InUse`` while the instance's system holds it: unmount it there;
         ``force`` takes it all the same, as pulling out a disk would.
         """
-        try:
-            self._check_mine(volume_id)
-            for holder in [instance_id] if instance_id else self._holders(volume_id):
-                self._detach(volume_id, holder, force=force)
-        except NotFound:
-            return
+        self._refuse_foreign(volume_id)
+        item = self._describer.volume(volume_id)
+        if item is not None and (holder := is_root_of(item)) and instance_id in (None, holder):
+            raise InUse(f"volume {volume_id!r} is the root volume of instance {holder!r}, and stays there")
+        holders = [raw["InstanceId"] for raw in _held(item or {}) if raw.get("InstanceId")]
+        for holder in [instance_id] if instance_id else holders:
+            self._detach(volume_id, holder, force=force)
 
     def attachments(self, volume_id: VolumeId, instance_id: InstanceId | None = None) -> tuple[Attachment, ...]:
         """Where the volume is attached; raises ``NotFound``."""
@@ -128,7 +126,8 @@ class AttachCalls(Ec2Calls):
         if mine:
             self._until_detached(volume_id, instance_id)
             return None
-        if held and force:
+        if held and force and isinstance(error, InUse):
+            self._refuse_unattachable(item, instance_id)
             self._take(volume_id)
             return None
         if held:
@@ -145,12 +144,25 @@ class AttachCalls(Ec2Calls):
             return None
         raise error
 
-    def _take(self, volume_id: VolumeId) -> None:
-        """Detach from whichever has it; like pulling out a disk only where the instance does not let it go."""
+    def _refuse_unattachable(self, item: VolumeTypeDef, instance_id: InstanceId) -> None:
+        """Nothing is taken from where it is for an instance that cannot have it."""
+        target = self._describer.instance(instance_id)
+        if target is None:
+            raise NotFound(f"instance {instance_id!r} does not exist in region {self._api.region!r}")
+        state, zone = target["State"]["Name"], target.get("Placement", {}).get("AvailabilityZone")
+        if state not in ("running", "stopped"):
+            raise NotReady(f"instance {instance_id!r} is {state}: nothing can be attached to it now")
+        if zone != item["AvailabilityZone"]:
+            raise InvalidRequest(
+                f"volume {item['VolumeId']!r} is in zone {item['AvailabilityZone']}, instance {instance_id!r} in {zone}"
+            )
+
+    def _take(self, volume_id: VolumeId, instance_id: InstanceId | None = None) -> None:
+        """Detach from whoever has it; like pulling out a disk only where the instance does not let it go."""
         try:
-            self.detach(volume_id)
-        except InUse:
-            self.detach(volume_id, force=True)
+            self.detach(volume_id, instance_id)
+        except (InUse, TimedOut):
+            self.detach(volume_id, instance_id, force=True)
 
     def _until_attached(self, volume_id: VolumeId, instance_id: InstanceId) -> Attachment | None:
         """The attachment once the volume is there, None if it is stuck on its way."""
@@ -164,13 +176,15 @@ class AttachCalls(Ec2Calls):
             waited = time.monotonic() - since
             if not states and waited > VISIBLE_SECONDS:
                 raise Unavailable(f"volume {volume_id!r}: EC2 began to attach it to {instance_id!r} and gave up")
-            return states == ["attached"] or waited > self._settings.stuck_attach_timeout
+            if states and states[0] in ("detaching", "busy"):
+                raise Busy(f"volume {volume_id!r} is being detached from {instance_id!r} by somebody else")
+            return states == ["attached"] or (bool(states) and waited > self._settings.stuck_attach_timeout)
 
         item = self._describer.until(
             f"attaching volume {volume_id!r} to {instance_id!r}",
             ask,
             done,
-            seconds=max(self._settings.stuck_attach_timeout, self._settings.status_timeout),
+            limit=(self._settings.stuck_attach_timeout + VISIBLE_SECONDS, "ec2.stuckAttachTimeout"),
         )
         for raw in _held(item):
             if raw.get("InstanceId") == instance_id and raw["State"] == "attached":
@@ -188,7 +202,7 @@ class AttachCalls(Ec2Calls):
                 raise
             if code != "IncorrectState":
                 return
-            held = _held(self._volume(volume_id))
+            held = _held(self._describer.volume(volume_id) or {})
             if any(raw.get("InstanceId") == instance_id and raw["State"] == "attached" for raw in held):
                 raise
         faults.point("ec2-detach-asked")
@@ -199,10 +213,7 @@ class AttachCalls(Ec2Calls):
         seen: dict[str, str] = {}
 
         def ask() -> list[str]:
-            try:
-                held = _held(self._volume(volume_id))
-            except NotFound:
-                return []
+            held = _held(self._describer.volume(volume_id) or {})
             return [raw["State"] for raw in held if raw.get("InstanceId") == instance_id]
 
         def done(states: list[str]) -> bool:
@@ -219,9 +230,6 @@ class AttachCalls(Ec2Calls):
             if seen.get("state") == "attached":
                 raise Busy(f"volume {volume_id!r} is attached to {instance_id!r} again") from None
             raise
-
-    def _holders(self, volume_id: VolumeId) -> list[str]:
-        return [raw["InstanceId"] for raw in _held(self._volume(volume_id)) if raw.get("InstanceId")]
 
     def _names_in_use(self, instance_id: str) -> Collection[str]:
         item = self._describer.instance(instance_id)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Self
 
 from rexray.core_settings import CoreSettings
-from rexray.errors import NotFound, RexrayError
+from rexray.errors import Forbidden, NotFound, Unavailable
 from rexray.settings import Sources
 from rexray.types import Volume, VolumeId
 from rexray_driver_ec2.api import Api
 from rexray_driver_ec2.describing import Describer
 from rexray_driver_ec2.metadata import Host
 from rexray_driver_ec2.settings import Ec2Settings
-from rexray_driver_ec2.words import PROVIDER, describe_volume, is_visible, name_tag
+from rexray_driver_ec2.words import CLONE, PROVIDER, describe_volume, is_visible, name_tag
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import SnapshotTypeDef, VolumeTypeDef
@@ -35,12 +34,12 @@ class Ec2Calls:
         """The driver as the sources configure it."""
         return cls(sources.load(Ec2Settings), remote=sources.load(CoreSettings).remote_management)
 
-    @functools.cached_property
+    @property
     def _here(self) -> str:
         """This host's instance id, empty where it is no instance."""
         try:
             return self._host.identity.instance_id
-        except RexrayError:
+        except Unavailable:
             return ""
 
     def _tag(self, name: str) -> str:
@@ -60,13 +59,16 @@ class Ec2Calls:
         of = f" that is tagged {self._settings.tag!r}" if self._settings.tag else ""
         return NotFound(f"volume {volume_id!r}{of} does not exist in {PROVIDER} region {self._api.region!r}")
 
-    def _check_mine(self, volume_id: VolumeId) -> None:
-        """``NotFound`` for a volume that this service must not touch; without a tag it may touch every one."""
+    def _refuse_foreign(self, volume_id: VolumeId) -> None:
+        """``Forbidden`` for a volume that this service must not touch; without a tag it may touch every one."""
         if self._settings.tag:
-            self._volume(volume_id)
+            found = self._describer.volume(volume_id)
+            if found is not None and not is_visible(found, self._settings.tag):
+                raise Forbidden(f"volume {volume_id!r} is not tagged {self._settings.tag!r} (ec2.tag): it is another's")
 
     def _snapshot(self, snapshot_id: str) -> SnapshotTypeDef:
+        """The snapshot as it is now; ``NotFound`` if it does not exist, or is not this service's to see."""
         found = self._describer.snapshot(snapshot_id)
-        if found is None:
+        if found is None or not is_visible(found, self._settings.tag, own=CLONE):
             raise NotFound(f"snapshot {snapshot_id!r} does not exist in {PROVIDER} region {self._api.region!r}")
         return found

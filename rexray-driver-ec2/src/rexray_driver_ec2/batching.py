@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Generic, TypeVar
 
+from rexray.errors import RexrayError, Unavailable
+
 V = TypeVar("V")
 
 ALONE_SECONDS = 0.1
 """The pause between two calls while nobody else asks."""
-TOGETHER_SECONDS = 1.0
+TOGETHER_SECONDS = 1.5
 """The pause between two calls while many ask: what is asked meanwhile goes into the next call."""
 
 
@@ -55,8 +57,8 @@ class Batcher(Generic[V]):
             self._ask(batch)
         else:
             batch.ended.wait()
-        if batch.error is not None:
-            raise batch.error
+            if batch.error is not None:
+                raise _copy_of(batch.error) from batch.error.__cause__
         return batch.found.get(key)
 
     def _ask(self, batch: _Batch[V]) -> None:
@@ -80,3 +82,10 @@ class Batcher(Generic[V]):
         if self._open is batch:
             self._open = None
         batch.due.set()
+
+
+def _copy_of(error: BaseException) -> BaseException:
+    """An error of one's own for each thread: a traceback is only one thread's. An interrupt is only its thread's."""
+    if isinstance(error, RexrayError):
+        return type(error)(*error.args)
+    return Unavailable("EC2 was asked by another thread, which was interrupted: try again")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -10,14 +12,20 @@ from rexray.errors import InvalidRequest, RexrayError, Unavailable
 from rexray.mixins import Expand, Modify
 from rexray.types import Volume, VolumeId
 from rexray_driver_ec2.base import Ec2Calls
-from rexray_driver_ec2.refusals import code_of
-from rexray_driver_ec2.wishes import number, whole_gib
+from rexray_driver_ec2.refusals import code_of, is_unsure
+from rexray_driver_ec2.wishes import number, refuse_larger, whole_gib
 
 if TYPE_CHECKING:
-    from types_boto3_ec2.type_defs import ModifyVolumeRequestTypeDef, VolumeTypeDef
+    from types_boto3_ec2.type_defs import ModifyVolumeRequestTypeDef, VolumeModificationTypeDef, VolumeTypeDef
 
 MODIFIABLE = ("volumetype", "iops", "throughput")
 """What ``modify`` changes; ``type`` is another word for the first."""
+
+LOOKS_PER_CHECK = 3
+"""How often the volume itself is looked at, which shows a change as soon as it can be used, before EC2 is asked what
+has become of the change."""
+_TAKEN = ("IncorrectModificationState", "VolumeModificationRateExceeded")
+"""What EC2 answers where this very change may be under way already."""
 
 
 class ChangeCalls(Ec2Calls, Expand, Modify):
@@ -30,6 +38,7 @@ class ChangeCalls(Ec2Calls, Expand, Modify):
         """Grow to at least that size, in whole GiB; as large already is success. It may be in use meanwhile."""
         item = self._volume(volume_id)
         size = whole_gib(size_bytes, limit_bytes, f"volume {volume_id!r}")
+        refuse_larger(size, item["VolumeType"], f"volume {volume_id!r}")
         if item["Size"] >= size:
             return self._described(item)
         return self._described(self._change({"VolumeId": volume_id, "Size": size}))
@@ -55,42 +64,53 @@ class ChangeCalls(Ec2Calls, Expand, Modify):
     def _change(self, wanted: ModifyVolumeRequestTypeDef) -> VolumeTypeDef:
         """Have EC2 make the volume so, and wait until it is as good as that."""
         volume_id = VolumeId(wanted["VolumeId"])
-        faults.point("ec2-modify-asking")
-        try:
-            with self._api.calling("ModifyVolume", f"volume {volume_id!r}") as ec2:
-                ec2.modify_volume(**wanted)
-        except RexrayError as error:
-            if code_of(error) != "IncorrectModificationState" or not self._is_under_way(wanted):
-                raise
+        for tries_left in range(self._settings.max_retries, -1, -1):
+            faults.point("ec2-modify-asking")
+            try:
+                with self._api.calling("ModifyVolume", f"volume {volume_id!r}", once=True) as ec2:
+                    ec2.modify_volume(**wanted)
+                break
+            except RexrayError as error:
+                unsure = is_unsure(error)
+                if not unsure and code_of(error) not in _TAKEN:
+                    raise
+                if unsure:
+                    time.sleep(self._settings.status_initial_delay)
+                if self._is_under_way(wanted):
+                    break
+                if not unsure or not tries_left:
+                    raise
         faults.point("ec2-modify-asked")
-        self._describer.until(
-            f"changing volume {volume_id!r}", lambda: self._state_of_change(volume_id), lambda state: state == "usable"
-        )
-        return self._describer.until(
-            f"changing volume {volume_id!r}", lambda: self._volume(volume_id), lambda found: _is_so(found, wanted)
-        )
+        looks = itertools.count(1)
+
+        def is_done(item: VolumeTypeDef) -> bool:
+            if not _is_so(item, wanted) and next(looks) % LOOKS_PER_CHECK == 0:
+                self._refuse_failed(wanted)
+            return _is_so(item, wanted)
+
+        return self._describer.until(f"changing volume {volume_id!r}", lambda: self._volume(volume_id), is_done)
 
     def _is_under_way(self, wanted: ModifyVolumeRequestTypeDef) -> bool:
-        """Whether the change that EC2 is busy with leads to what is wanted: a call was repeated, or its answer lost."""
+        """Whether EC2 is busy with just this change, or through with it: a call was repeated, or its answer lost."""
         change = self._describer.change(wanted["VolumeId"])
-        if change is None or change["ModificationState"] not in ("modifying", "optimizing"):
-            return False
-        targets = {
-            "Size": change.get("TargetSize"),
-            "VolumeType": change.get("TargetVolumeType"),
-            "Iops": change.get("TargetIops"),
-            "Throughput": change.get("TargetThroughput"),
-        }
-        return all(targets[key] == value for key, value in wanted.items() if key in targets)
+        return change is not None and change["ModificationState"] != "failed" and _leads_to(change, wanted)
 
-    def _state_of_change(self, volume_id: VolumeId) -> str:
-        """``usable`` once the volume is used as it shall be: EC2 calls it ``optimizing`` then, for hours maybe."""
-        change = self._describer.change(volume_id)
-        if change is None:
-            return ""
-        if change["ModificationState"] == "failed":
-            raise Unavailable(f"volume {volume_id!r}: EC2 failed to change it: {change.get('StatusMessage') or 'why?'}")
-        return "usable" if change["ModificationState"] in ("optimizing", "completed") else ""
+    def _refuse_failed(self, wanted: ModifyVolumeRequestTypeDef) -> None:
+        """``Unavailable`` if EC2 has given this change up."""
+        change = self._describer.change(wanted["VolumeId"])
+        if change is not None and change["ModificationState"] == "failed" and _leads_to(change, wanted):
+            why = change.get("StatusMessage") or "it does not say why"
+            raise Unavailable(f"volume {wanted['VolumeId']!r}: EC2 failed to change it: {why}")
+
+
+def _leads_to(change: VolumeModificationTypeDef, wanted: ModifyVolumeRequestTypeDef) -> bool:
+    targets = {
+        "Size": change.get("TargetSize"),
+        "VolumeType": change.get("TargetVolumeType"),
+        "Iops": change.get("TargetIops"),
+        "Throughput": change.get("TargetThroughput"),
+    }
+    return all(targets[key] == value for key, value in wanted.items() if key in targets)
 
 
 def _is_so(item: VolumeTypeDef, wanted: ModifyVolumeRequestTypeDef) -> bool:

@@ -32,7 +32,7 @@ MOST_VALUES = 200
 PAGE = 500
 LONGEST_DELAY = 4.0
 
-_ID = re.compile(r"(vol|snap|i)-[0-9a-f]{8,32}")
+_ID = re.compile(r"(vol|snap|i)-([0-9a-f]{17}|[0-9a-f]{8})")
 _ENDED = frozenset({"deleting", "deleted"})
 
 
@@ -75,7 +75,8 @@ class Describer:
 
     def snapshots_tagged(self, key: str, value: str) -> Sequence[SnapshotTypeDef]:
         """The account's snapshots with that tag."""
-        return list(self._snapshot_pages([{"Name": f"tag:{key}", "Values": [name_pattern(value)]}]))
+        found = self._snapshot_pages([{"Name": f"tag:{key}", "Values": [name_pattern(value)]}])
+        return [item for item in found if tag_of(item, key) == value]  # a compatible cloud may filter otherwise
 
     def snapshots(self, *, volume: str = "") -> Iterator[SnapshotTypeDef]:
         """The account's snapshots that this service may see, all of them or those of a volume, page by page."""
@@ -106,22 +107,30 @@ class Describer:
     def volumes_tagged(self, key: str, value: str) -> Sequence[VolumeTypeDef]:
         """The volumes with that tag, those that are being deleted left out."""
         found = self._volume_pages([{"Name": f"tag:{key}", "Values": [name_pattern(value)]}])
-        return list(found)
+        return [item for item in found if tag_of(item, key) == value]
 
-    def until(self, what: str, ask: Callable[[], V], done: Callable[[V], bool], *, seconds: float | None = None) -> V:
+    def until(
+        self,
+        what: str,
+        ask: Callable[[], V],
+        done: Callable[[V], bool],
+        *,
+        limit: tuple[float, str] | None = None,
+    ) -> V:
         """Ask again and again, at growing intervals, until the answer is ``done``; ``TimedOut`` after some time.
 
-        ``what`` says what is waited for. ``done`` may raise, which ends the waiting.
+        ``what`` says what is waited for. ``limit`` is another time limit than usual, in seconds, and its setting.
+        ``done`` may raise, which ends the waiting.
         """
-        delay = self._settings.status_initial_delay
-        timeout = self._settings.status_timeout if seconds is None else seconds
-        attempts = self._settings.status_max_attempts if seconds is None else None
+        settings = self._settings
+        delay, most = settings.status_initial_delay, None if limit else settings.status_max_attempts
+        timeout, setting = limit or (settings.status_timeout, "ec2.statusTimeout")
         until = time.monotonic() + timeout
         asked = 0
         while True:
             left = until - time.monotonic()
-            if left <= 0 or asked == attempts:
-                raise TimedOut(f"{what}: not done within {timeout:g} s (ec2.statusTimeout) and {asked} looks at it")
+            if left <= 0 or asked == most:
+                raise TimedOut(f"{what}: not done within {timeout:g} s ({setting}) and {asked} looks at it")
             time.sleep(min(delay, left))
             answer = ask()
             asked += 1
@@ -225,7 +234,10 @@ def _without_unknown(ids: Collection[str], ask: Callable[[list[str]], list[V]]) 
         try:
             return ask(left)
         except RexrayError as error:
-            if not code_of(error).endswith((".NotFound", ".Malformed")):
+            code = code_of(error)
+            if not code.endswith((".NotFound", ".Malformed")) and not code.startswith("InvalidParameter"):
+                raise
+            if len(left) == 1 and not code.endswith((".NotFound", ".Malformed")):
                 raise
             unknown = set(_named_ids(text_of(error))) & set(left)
         if len(left) == 1:

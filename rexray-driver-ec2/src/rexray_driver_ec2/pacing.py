@@ -11,6 +11,8 @@ FLOOR = 5.0
 _RISE = 1.5
 _FALL = 0.7
 _BURST = 5.0
+_LONGEST_RISE = 60.0
+"""Seconds after which any rate is as good as none."""
 
 
 class Pacer:
@@ -72,7 +74,7 @@ class _Bucket:
 
     def rise(self, now: float) -> float:
         """The rate, which has risen since it last fell."""
-        return float(self._rate * _RISE ** (now - self._changed))
+        return float(self._rate * _RISE ** min(now - self._changed, _LONGEST_RISE))
 
     def fall(self, now: float) -> None:
         """Be slower from now on; refusals of one moment count once."""

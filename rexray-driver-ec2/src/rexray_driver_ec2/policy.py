@@ -21,50 +21,65 @@ READS = (
     "DescribeVolumesModifications",
 )
 """Calls that change nothing; EC2 knows no resources for them."""
-CREATES = ("CopySnapshot", "CreateSnapshot", "CreateVolume")
-"""Calls that make something, and tag it as they make it."""
 CHANGES = ("AttachVolume", "DetachVolume", "ModifyVolume")
 """Calls that change a volume, which stays."""
-REMOVES = ("DeleteSnapshot", "DeleteVolume")
-"""Calls that delete something."""
-TAGS = "CreateTags"
-KMS = ("kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncrypt*")
+_KINDS = ("volume", "snapshot")
+KMS = ("kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncrypt*")
 
 
 def document(sources: Sources) -> Mapping[str, object]:
-    """The policy for what is configured: no creating or removing where that is switched off, one tag's volumes only."""
+    """The policy for what is configured: no making or removing of volumes where that is switched off, one tag's only.
+
+    Rolling back makes a volume and removes one: it needs both.
+    """
     settings, volumes = sources.load(Ec2Settings), sources.load(VolumeSettings)
-    statements = [_statement("Look", READS, ["*"]), *_changes(settings)]
-    if not volumes.create_disable:
-        statements += _creates(settings)
-    if not volumes.remove_disable:
-        statements.append(_statement("Remove", REMOVES, _arns("volume", "snapshot"), _tagged(settings)))
-    elif not volumes.create_disable:  # the snapshot that a clone is made through goes again
-        condition = {"StringLike": {f"aws:ResourceTag/{CLONE}": "*"}}
-        statements.append(_statement("RemoveMeanwhile", ["DeleteSnapshot"], _arns("snapshot"), condition))
-    return {"Version": "2012-10-17", "Statement": statements}
-
-
-def _changes(settings: Ec2Settings) -> list[Mapping[str, object]]:
-    """Instances bear tags of their own: a condition on the volume's must not cover them."""
-    attach = [name for name in CHANGES if name != "ModifyVolume"]
-    return [
-        _statement("Change", CHANGES, _arns("volume"), _tagged(settings)),
-        _statement("Attach", attach, _arns("instance")),
-    ]
-
-
-def _creates(settings: Ec2Settings) -> list[Mapping[str, object]]:
-    while_made = {"StringEquals": {"ec2:CreateAction": list(CREATES)}}
-    replaced = {"StringLike": {f"aws:ResourceTag/{REPLACES}": "*"}}
+    tagged = _tagged(settings, NAME)
     statements = [
-        _statement("Create", CREATES, _arns("volume", "snapshot")),
-        _statement("TagWhileMade", [TAGS], _arns("volume", "snapshot"), while_made),
-        _statement("NameReplacement", [TAGS], _arns("volume"), replaced),
+        _statement("Look", READS, ["*"]),
+        _statement("Change", CHANGES, _arns("volume"), tagged),
+        _statement("Attach", ["AttachVolume", "DetachVolume"], _arns("instance")),  # which have tags of their own
+        _statement("SnapshotOf", ["CreateSnapshot"], _arns("volume"), tagged),
+        _statement("Snapshot", ["CopySnapshot", "CreateSnapshot"], _arns("snapshot")),
     ]
-    if settings.kms_key_id:
-        statements.append({"Sid": "Encrypt", "Effect": "Allow", "Action": list(KMS), "Resource": [_key(settings)]})
-    return statements
+    makes = ["CopySnapshot", "CreateSnapshot"]
+    if not volumes.create_disable:
+        makes.append("CreateVolume")
+        replacement = {"StringLike": {f"aws:ResourceTag/{REPLACES}": "*"}}
+        statements.append(_statement("Create", ["CreateVolume"], _arns("volume", "snapshot")))
+        statements.append(_statement("NameReplacement", ["CreateTags"], _arns("volume"), replacement))
+    statements.append(
+        _statement("TagWhileMade", ["CreateTags"], _arns(*_KINDS), {"StringEquals": {"ec2:CreateAction": makes}})
+    )
+    if not volumes.remove_disable:
+        statements.append(_statement("Remove", ["DeleteVolume"], _arns("volume"), tagged))
+    statements.append(_statement("RemoveSnapshot", ["DeleteSnapshot"], _arns("snapshot"), tagged))
+    if settings.tag and not volumes.create_disable:  # what a clone is made through has no name
+        statements.append(
+            _statement("RemoveMeanwhile", ["DeleteSnapshot"], _arns("snapshot"), _tagged(settings, CLONE))
+        )
+    return {"Version": "2012-10-17", "Statement": statements + _encryption(settings)}
+
+
+def _encryption(settings: Ec2Settings) -> list[Mapping[str, object]]:
+    """What making, attaching and copying encrypted volumes needs of a key that is the account's own."""
+    key = settings.kms_key_id
+    if not key:
+        return []
+    alias = key.rpartition(":")[2] if ":alias/" in key else key
+    by_name = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": alias}} if alias.startswith("alias/") else {}
+    resource = "*" if by_name else key if key.startswith("arn:") else f"arn:*:kms:*:*:key/{key}"
+    for_ec2 = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
+    return [
+        {"Sid": "RexRayEncrypt", "Effect": "Allow", "Action": list(KMS), "Resource": [resource]}
+        | ({"Condition": by_name} if by_name else {}),
+        {
+            "Sid": "RexRayGrant",
+            "Effect": "Allow",
+            "Action": ["kms:CreateGrant"],
+            "Resource": [resource],
+            "Condition": for_ec2 | by_name,
+        },
+    ]
 
 
 def _statement(
@@ -83,10 +98,7 @@ def _arns(*kinds: str) -> list[str]:
     return [f"arn:*:ec2:*:*:{kind}/*" for kind in kinds]
 
 
-def _tagged(settings: Ec2Settings) -> Mapping[str, object] | None:
-    return {"StringLike": {f"aws:ResourceTag/{NAME}": f"{settings.tag}/*"}} if settings.tag else None
-
-
-def _key(settings: Ec2Settings) -> str:
-    key = settings.kms_key_id
-    return key if key.startswith("arn:") else f"arn:*:kms:*:*:key/{key}"
+def _tagged(settings: Ec2Settings, key: str) -> Mapping[str, object] | None:
+    """The condition that something is this service's; what is special in a pattern is written as IAM wants it."""
+    escaped = "".join(f"${{{char}}}" if char in "*?$" else char for char in settings.tag)
+    return {"StringLike": {f"aws:ResourceTag/{key}": f"{escaped}/*"}} if settings.tag else None

@@ -64,6 +64,15 @@ _REFUSED: dict[str, tuple[type[RexrayError], str]] = {
     "VolumeModificationRateExceeded": (Busy, "EC2 allows four changes of a volume a day: try again later"),
     "IncorrectModificationState": (Busy, "an earlier change of it is not finished: try again later"),
     "SnapshotCreationPerVolumeRateExceeded": (Busy, "try again in 15 seconds"),
+    **dict.fromkeys(
+        (
+            "InvalidAttachment.NotFound",
+            "InvalidInstanceID.NotFound",
+            "InvalidSnapshot.NotFound",
+            "InvalidVolume.NotFound",
+        ),
+        (NotFound, ""),
+    ),
     "VolumeInUse": (InUse, ""),
     "InvalidSnapshot.InUse": (InUse, ""),
     "IncorrectState": (NotReady, ""),
@@ -103,11 +112,14 @@ def is_throttled(code: str) -> bool:
 def is_unsure(error: BaseException) -> bool:
     """Whether the call may have taken effect all the same: a fault of the server's, or an answer that was lost."""
     from botocore import exceptions as sdk
+    from botocore.parsers import ResponseParserError
 
     cause = error if error.__cause__ is None else error.__cause__
     if isinstance(cause, sdk.ClientError):
         status = cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return status >= 500 and not is_throttled(code_of(cause))
+    if isinstance(cause, (KeyError, ResponseParserError)):
+        return True
     return isinstance(cause, (sdk.ConnectionError, sdk.HTTPClientError)) and not isinstance(
         cause, (sdk.EndpointConnectionError, sdk.ConnectTimeoutError, sdk.SSLError, sdk.ProxyConnectionError)
     )
@@ -121,6 +133,7 @@ def _said(error: BaseException, key: str) -> str:
 def translate(error: Exception, action: str, endpoint: str) -> RexrayError:
     """The error of a call in REX-Ray's words."""
     from botocore import exceptions as sdk
+    from botocore.parsers import ResponseParserError
 
     if isinstance(error, sdk.ClientError):
         return _of_code(error, action)
@@ -134,7 +147,8 @@ def translate(error: Exception, action: str, endpoint: str) -> RexrayError:
     if isinstance(error, sdk.SSLError):
         return Unavailable(f"{action}: no safe connection to {endpoint}: {text}")
     if isinstance(error, (sdk.ConnectionError, sdk.HTTPClientError)):
-        return Unavailable(f"{action}: the connection to {endpoint} broke: {text}")
+        reason = "the credentials have characters that cannot be sent" if "header" in text else text
+        return Unavailable(f"{action}: the connection to {endpoint} broke: {reason}")
     if isinstance(error, (sdk.NoCredentialsError, sdk.PartialCredentialsError)):
         return Unauthorized(
             f"{action}: no credentials for EC2: set AWS_ACCESS_KEY and AWS_SECRET_KEY (ec2.accessKey, ec2.secretKey), "
@@ -146,6 +160,8 @@ def translate(error: Exception, action: str, endpoint: str) -> RexrayError:
         return SettingsError(f"{action}: {text}")
     if isinstance(error, sdk.ParamValidationError):
         return InvalidRequest(f"{action}: {text}")
+    if isinstance(error, (KeyError, ResponseParserError)):
+        return Unavailable(f"{action}: {endpoint} did not answer as EC2 does: check ec2.endpoint ($EC2_ENDPOINT)")
     return Unavailable(f"{action}: {text}")
 
 
@@ -156,9 +172,9 @@ def _of_code(error: Exception, action: str) -> RexrayError:
     if is_unsure(error):
         return Unavailable(f"{action}: EC2 failed ({code}): {text or 'no reason given'}: try again later")
     kind, hint = _REFUSED.get(code, (RexrayError, ""))
-    if kind is RexrayError and code.endswith((".NotFound", "NotFound")):
-        kind = NotFound
-    elif kind is RexrayError and code.startswith(("Invalid", "Missing", "Validation", "Unknown")):
+    if kind is RexrayError and code.startswith(("Invalid", "Missing", "Validation", "Unknown")):
         kind = InvalidRequest
+    if kind is Unauthorized:  # what EC2 says may repeat what was signed
+        text = "EC2 refused the credentials"
     words = [f"{action}: {text}" if text else action, f"({code})"]
     return kind(" ".join(words) + (f": {hint}" if hint else ""))

@@ -30,12 +30,18 @@ class Ec2Settings:
         env=("AWS_SECRET_KEY", "EC2_SECRETKEY", "EBS_SECRETKEY", "AWS_SECRETKEY"),
         help="The secret key that belongs to it",
     )
+    session_token: Secret = setting(
+        Secret(""),
+        key="ec2.sessionToken",
+        env=("AWS_SESSION_TOKEN", "EC2_SESSIONTOKEN"),
+        help="The session token of temporary keys",
+    )
     region: str = setting(
         "",
         key="ec2.region",
         older=("ebs.region", "aws.region", "awsRegion"),
         env=("AWS_REGION", "EC2_REGION", "EBS_REGION"),
-        help="The region; this instance's if empty, else what boto3 is configured with",
+        help="The region; what boto3 is configured with if empty, else this instance's",
     )
     endpoint: str = setting(
         "",
@@ -137,6 +143,14 @@ class Ec2Settings:
         for name, value in (("ec2.maxVolumes", self.max_volumes), ("ec2.maxRetries", self.max_retries)):
             if value < 0:
                 raise SettingsError(f"{name}: {value} is negative")
+        for name, seconds in (
+            ("ec2.statusInitialDelay", self.status_initial_delay),
+            ("ec2.statusTimeout", self.status_timeout),
+            ("ec2.stuckAttachTimeout", self.stuck_attach_timeout),
+            ("ec2.snapshotTimeout", self.snapshot_timeout),
+        ):
+            if seconds <= 0:
+                raise SettingsError(f"{name}: {seconds:g}s is no time at all")
         if self.status_max_attempts < 1:
             raise SettingsError(f"ec2.statusMaxAttempts: {self.status_max_attempts} is less than one attempt")
         if "/" in self.tag:

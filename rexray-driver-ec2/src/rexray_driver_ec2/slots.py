@@ -17,13 +17,13 @@ REFUSED_SECONDS = 3600.0
 
 
 class _Instance:
-    """What is known of one instance's names."""
+    """What is known of one instance's names; ``used`` has the moment at which each was known to be in use."""
 
     __slots__ = ("asked", "pending", "refused", "used")
 
     def __init__(self) -> None:
         self.asked = float("-inf")
-        self.used: set[str] = set()
+        self.used: dict[str, float] = {}
         self.pending: set[str] = set()
         self.refused: dict[str, float] = {}
 
@@ -55,7 +55,7 @@ class Slots:
         try:
             yield name
             with self._lock:
-                instance.used.add(canonical(name))
+                instance.used[canonical(name)] = time.monotonic()
         finally:
             with self._lock:
                 instance.pending.discard(canonical(name))
@@ -78,9 +78,12 @@ class Slots:
             return self._instances.setdefault(instance_id, _Instance())
 
     def _refresh(self, instance: _Instance, instance_id: str) -> None:
-        used = {canonical(name) for name in self._ask(instance_id)}
+        """Ask EC2; what came into use since the question stays in use."""
+        asked = time.monotonic()
+        answer = {canonical(name): asked for name in self._ask(instance_id)}
         with self._lock:
-            instance.used, instance.asked = used, time.monotonic()
+            newer = {name: since for name, since in instance.used.items() if since >= asked}
+            instance.used, instance.asked = answer | newer, asked
 
     def _choose(self, instance: _Instance, preferred: str) -> str:
         """A free name, pending from now on; one that EC2 refused only if there is no other, none if all are used."""
@@ -88,7 +91,7 @@ class Slots:
         now = time.monotonic()
         with self._lock:
             refused = {name for name, since in instance.refused.items() if now - since < REFUSED_SECONDS}
-            free = [name for name in wanted if canonical(name) not in instance.used | instance.pending]
+            free = [name for name in wanted if canonical(name) not in instance.used.keys() | instance.pending]
             good = [name for name in free if canonical(name) not in refused]
             chosen = next(iter(good or free), "")
             if chosen:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from rexray import faults
 from rexray.errors import InUse, InvalidRequest, NotFound, RexrayError, Unavailable
 from rexray_driver_ec2.base import Ec2Calls
 from rexray_driver_ec2.describing import Describer
-from rexray_driver_ec2.refusals import code_of, is_throttled, is_unsure
+from rexray_driver_ec2.refusals import code_of, is_unsure
 from rexray_driver_ec2.words import tags_for
 
 if TYPE_CHECKING:
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
 
 LOOKS = 4
 """How often a snapshot that may have been taken is looked for, a second apart, before it is taken again."""
+RATE_SECONDS = 5.0
+"""How long to wait where EC2 takes no more snapshots of one volume: it allows one in 15 seconds."""
 
 
 class SnappingCalls(Ec2Calls):
@@ -29,12 +30,12 @@ class SnappingCalls(Ec2Calls):
     ) -> SnapshotTypeDef:
         """A new snapshot with those tags, by which ``find`` finds it."""
 
-        def make() -> SnapshotTypeDef | None:
+        def make() -> SnapshotTypeDef:
             with self._api.calling("CreateSnapshot", f"volume {volume_id!r}", once=True) as ec2:
                 made = ec2.create_snapshot(
                     VolumeId=volume_id, Description=description, TagSpecifications=[tags_for("snapshot", tags)]
                 )
-            return self._of_id(self._describer, made["SnapshotId"])
+                return cast("SnapshotTypeDef", {key: made[key] for key in made if key != "ResponseMetadata"})  # type: ignore[literal-required]
 
         return self._made_once(make, find)
 
@@ -48,10 +49,10 @@ class SnappingCalls(Ec2Calls):
     ) -> SnapshotTypeDef:
         """A copy in another region with those tags, by which ``find`` finds it there; an encrypted one stays so."""
         encryption: dict[str, bool | str] = {"Encrypted": True} if source.get("Encrypted") else {}
-        if encryption and self._settings.kms_key_id:
+        if encryption and _is_key_of(region, self._settings.kms_key_id, self._api.region):
             encryption["KmsKeyId"] = self._settings.kms_key_id
 
-        def make() -> SnapshotTypeDef | None:
+        def make() -> SnapshotTypeDef:
             what = f"snapshot {source['SnapshotId']!r} to {region}"
             with self._api.calling("CopySnapshot", what, region=region, once=True) as ec2:
                 made = ec2.copy_snapshot(
@@ -61,41 +62,42 @@ class SnappingCalls(Ec2Calls):
                     TagSpecifications=[tags_for("snapshot", tags)],
                     **encryption,  # type: ignore[arg-type]  # two optional parameters
                 )
-            return self._of_id(there, made["SnapshotId"])
+                return cast("SnapshotTypeDef", {"SnapshotId": made["SnapshotId"]})
 
-        return self._made_once(make, find)
+        made = self._made_once(make, find)
+        return made if "State" in made else self._known(there, made["SnapshotId"])
 
     def _made_once(
-        self, make: Callable[[], SnapshotTypeDef | None], find: Callable[[], Sequence[SnapshotTypeDef]]
+        self, make: Callable[[], SnapshotTypeDef], find: Callable[[], Sequence[SnapshotTypeDef]]
     ) -> SnapshotTypeDef:
-        """What ``make`` makes, tried again after errors that pass, but never while an earlier try may have made it."""
-        delay = 0.5
+        """What ``make`` makes, tried again after errors that pass, unless an earlier try has made it."""
         for tries_left in range(self._settings.max_retries, -1, -1):
             try:
                 faults.point("ec2-snapshot-asking")
                 made = make()
                 faults.point("ec2-snapshot-asked")
-                if made is not None:
-                    return made
-                raise Unavailable("a snapshot is gone right after it was taken")
+                return made
             except RexrayError as error:
                 unsure = is_unsure(error)
-                if not tries_left or not (unsure or is_throttled(code_of(error))):
+                too_fast = code_of(error) == "SnapshotCreationPerVolumeRateExceeded"
+                if not tries_left or not (unsure or too_fast):
                     raise
-            if unsure and (found := _patiently(find)) is not None:
-                return found
-            time.sleep(delay * random.uniform(0.5, 1.5))
-            delay = min(delay * 2, 20.0)
+            if unsure:
+                for _ in range(LOOKS):
+                    time.sleep(1.0)
+                    if found := find():
+                        return found[0]
+            else:
+                time.sleep(RATE_SECONDS)
         raise AssertionError("unreachable")
 
-    def _of_id(self, describer: Describer, snapshot_id: str) -> SnapshotTypeDef | None:
+    def _known(self, describer: Describer, snapshot_id: str) -> SnapshotTypeDef:
         """A snapshot that was just taken, once EC2 knows it everywhere."""
-        for _ in range(2 * LOOKS):
-            found = describer.snapshot(snapshot_id)
-            if found is not None:
-                return found
-            time.sleep(0.5)
-        return None
+        found = describer.snapshot(snapshot_id) or self._describer.until(
+            f"snapshot {snapshot_id!r}", lambda: describer.snapshot(snapshot_id), lambda item: item is not None
+        )
+        assert found is not None
+        return found
 
     def _until_completed(self, snapshot_id: str) -> SnapshotTypeDef:
         """The snapshot once volumes and copies can be made of it."""
@@ -105,7 +107,7 @@ class SnappingCalls(Ec2Calls):
                 f"snapshot {snapshot_id!r}",
                 lambda: self._snapshot(snapshot_id),
                 lambda item: item["State"] != "pending",
-                seconds=self._settings.snapshot_timeout,
+                limit=(self._settings.snapshot_timeout, "ec2.snapshotTimeout"),
             )
         if found["State"] != "completed":
             raise Unavailable(f"snapshot {snapshot_id!r} is in state {found['State']!r}: nothing can be made of it")
@@ -116,18 +118,14 @@ class SnappingCalls(Ec2Calls):
         try:
             with self._api.calling("DeleteSnapshot", f"snapshot {snapshot_id!r}") as ec2:
                 ec2.delete_snapshot(SnapshotId=snapshot_id)
-        except NotFound:
-            return
         except InUse:
             raise InUse(f"snapshot {snapshot_id!r} is in use by a machine image (AMI): deregister that first") from None
-        except InvalidRequest as error:
-            if code_of(error) != "InvalidSnapshotID.Malformed":
+        except (NotFound, InvalidRequest) as error:
+            if code_of(error) not in ("InvalidSnapshot.NotFound", "InvalidSnapshotID.Malformed"):
                 raise
 
 
-def _patiently(find: Callable[[], Sequence[SnapshotTypeDef]]) -> SnapshotTypeDef | None:
-    for _ in range(LOOKS):
-        time.sleep(1.0)
-        if found := find():
-            return found[0]
-    return None
+def _is_key_of(region: str, key: str, home: str) -> bool:
+    """Whether a KMS key can be there in a region: in its own, or where aliases and multi-Region keys bear its name."""
+    word = key.rpartition(":")[2].rpartition("/")[2] if key.startswith("arn:") else key
+    return bool(key) and (region == home or key.startswith("alias/") or word.startswith("mrk-"))

@@ -6,24 +6,34 @@ from collections.abc import Iterator, Mapping
 
 from rexray.drivers import StorageDriver
 from rexray.errors import InvalidRequest
+from rexray.locks import Locks
 from rexray.mixins import Clone, Encrypted, HasCapacity, HasPolicy, Topology
 from rexray.settings import Sources
 from rexray.types import Capacity, Viability, Volume, VolumeId
 from rexray_driver_ec2.attaching import AttachCalls
 from rexray_driver_ec2.changing import ChangeCalls
 from rexray_driver_ec2.policy import document
+from rexray_driver_ec2.rollback import RollbackCalls
 from rexray_driver_ec2.settings import Ec2Settings
+from rexray_driver_ec2.slots import Slots
 from rexray_driver_ec2.snapshots import SnapshotCalls
+from rexray_driver_ec2.tokens import Tokens
 from rexray_driver_ec2.viability import viability
-from rexray_driver_ec2.wishes import CREATE_OPTIONS, DEFAULT_TYPE
-from rexray_driver_ec2.words import GIB, PROVIDER
-
-LARGEST_GIB = {"gp2": 16384, "gp3": 65536, "io1": 16384, "io2": 65536, "sc1": 16384, "st1": 16384, "standard": 1024}
-"""The largest volume of each type, from the EC2 API reference of CreateVolume."""
+from rexray_driver_ec2.wishes import CREATE_OPTIONS, DEFAULT_TYPE, LARGEST_GIB
+from rexray_driver_ec2.words import GIB, PROVIDER, names_only
 
 
 class Ec2Storage(
-    SnapshotCalls, AttachCalls, ChangeCalls, Clone, Encrypted, HasCapacity, HasPolicy, Topology, StorageDriver
+    RollbackCalls,
+    SnapshotCalls,
+    AttachCalls,
+    ChangeCalls,
+    Clone,
+    Encrypted,
+    HasCapacity,
+    HasPolicy,
+    Topology,
+    StorageDriver,
 ):
     """EBS volumes of one region. A volume's id is EC2's, its name its Name tag."""
 
@@ -31,6 +41,12 @@ class Ec2Storage(
     aliases = ("aws", "ebs")
     settings = Ec2Settings
     create_options = CREATE_OPTIONS
+
+    def __init__(self, settings: Ec2Settings, *, remote: bool = False) -> None:
+        super().__init__(settings, remote=remote)
+        self._locks = Locks()
+        self._slots = Slots(self._names_in_use, large=settings.use_large_device_range)
+        self._tokens = Tokens()
 
     @classmethod
     def viable(cls) -> Viability:
@@ -56,7 +72,7 @@ class Ec2Storage(
             tag = self._tag(name)
         except InvalidRequest:  # too long for EC2 to have it
             return iter(())
-        return map(self._described, self._describer.volumes_named(tag))
+        return map(self._described, names_only(self._describer.volumes_named(tag)))
 
     def zones(self) -> tuple[str, ...]:
         """The zones of the region that are available to the account."""

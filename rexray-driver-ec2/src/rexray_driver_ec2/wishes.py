@@ -17,6 +17,9 @@ NEEDS_IOPS = frozenset({"io1", "io2"})
 ADJUSTABLE = frozenset({"gp3", "io1", "io2"})
 """Types whose IOPS can be asked for."""
 
+LARGEST_GIB = {"gp2": 16384, "gp3": 65536, "io1": 16384, "io2": 65536, "sc1": 16384, "st1": 16384, "standard": 1024}
+"""The largest volume of each type, from the EC2 API reference of CreateVolume."""
+
 CREATE_OPTIONS = {
     "throughput": "MiB a second, of gp3",
     "multiattach": "true: several instances can have it at once, of io1 and io2",
@@ -30,6 +33,7 @@ class Wanted:
     def __init__(self, spec: VolumeSpec, kms_key: str) -> None:
         self._spec = spec
         self._size = whole_gib(spec.size_bytes, spec.limit_bytes, f"volume {spec.name!r}") if spec.size_bytes else 0
+        refuse_larger(self._size, spec.type or DEFAULT_TYPE, f"volume {spec.name!r}")
         self._throughput = number("throughput", spec.options.get("throughput", ""))
         self._multi_attach = flag("multiattach", spec.options.get("multiattach", ""))
         self._encrypted = spec.encrypted or bool(spec.encryption_key)
@@ -88,7 +92,11 @@ class Wanted:
             "encrypted": (item.get("Encrypted", False), self._encrypted),
             "snapshot": (item.get("SnapshotId"), spec.source_snapshot),
             "source": (tag_of(item, SOURCE), spec.source_volume),
+            "multi-attach": (item.get("MultiAttachEnabled", False), self._multi_attach),
         }
+        key = spec.encryption_key
+        if key and not key.startswith("alias/") and not item.get("KmsKeyId", "").endswith(key.rpartition("/")[2]):
+            raise AlreadyExists(f"volume {spec.name!r} ({item['VolumeId']}) exists with another encryption key")
         for what, (there, asked) in pairs.items():
             if asked and there != asked:
                 raise AlreadyExists(
@@ -97,6 +105,13 @@ class Wanted:
                 )
         if spec.limit_bytes and item["Size"] * GIB > spec.limit_bytes:
             raise AlreadyExists(f"volume {spec.name!r} ({item['VolumeId']}) exists and is larger than was asked for")
+
+
+def refuse_larger(size: int, kind: str, what: str) -> None:
+    """``OutOfRange`` beyond what a type can be; what there are of types is EC2's to say."""
+    largest = LARGEST_GIB.get(kind, size)
+    if size > largest:
+        raise OutOfRange(f"{what}: {size} GiB are more than the {largest} GiB that {kind} can have")
 
 
 def whole_gib(size_bytes: int, limit_bytes: int, what: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rexray.errors import InvalidRequest
@@ -64,15 +64,31 @@ def tags_for(kind: Any, tags: Mapping[str, str]) -> TagSpecificationTypeDef:
     return {"ResourceType": kind, "Tags": listed}
 
 
-def is_visible(item: Mapping[str, Any], tag: str) -> bool:
-    """Whether a service with that ``ec2.tag`` may see and touch it."""
-    return not tag or tag_of(item, NAME).startswith(f"{tag}/")
+def is_visible(item: Mapping[str, Any], tag: str, *, own: str = NAME) -> bool:
+    """Whether a service with that ``ec2.tag`` may see and touch it; ``own`` is a tag that says so beside the name."""
+    return not tag or any(tag_of(item, key).startswith(f"{tag}/") for key in (NAME, own))
 
 
 def own_name(item: Mapping[str, Any], tag: str) -> str:
     """The name without the service's tag."""
     name = tag_of(item, NAME)
     return name.removeprefix(f"{tag}/") if tag else name
+
+
+ROOT_DEVICES = frozenset({"/dev/sda", "/dev/sda1", "/dev/xvda", "sda", "sda1", "xvda"})
+"""Device names by which EC2 attaches root volumes."""
+
+
+def is_root_of(item: Mapping[str, Any]) -> str:
+    """The instance whose root volume that is, empty if it is none's."""
+    roots = (raw for raw in item.get("Attachments", []) if raw.get("Device") in ROOT_DEVICES)
+    return next((raw.get("InstanceId") or "?" for raw in roots if raw["State"] != "detached"), "")
+
+
+def names_only(items: Sequence[VolumeTypeDef]) -> list[VolumeTypeDef]:
+    """The volumes of a name, without one that is to take the place of another one of them and has not done so yet."""
+    ids = {item["VolumeId"] for item in items}
+    return [item for item in items if tag_of(item, REPLACES).partition(" ")[0] not in ids]
 
 
 def describe_volume(item: VolumeTypeDef, *, tag: str, here: str) -> Volume:
