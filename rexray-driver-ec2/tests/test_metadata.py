@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from imds_parts import IDENTITY, IDENTITY_PATH, MAPPING_PATH, TOKEN_PATH, Imds, amazons_mock
 
+from imds_parts import IDENTITY, IDENTITY_PATH, MAPPING_PATH, TOKEN_PATH, Imds, amazons_mock
 from rexray.errors import SettingsError, Unavailable
 from rexray_driver_ec2.metadata import Host, Identity
 from rexray_driver_ec2.settings import Ec2Settings

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from imds_parts import IDENTITY, Imds
 
+from imds_parts import IDENTITY, Imds
 from rexray.errors import (
     InUse,
     InvalidRequest,

@@ -1,7 +1,7 @@
 """``make bench``: what this machine measures, medians and ratios of one run.
 
-Arguments name the parts to run: ``startup``, ``calls``, ``memory``, ``block``; all of them by default. ``--quick``
-takes a tenth of the samples.
+Arguments name the parts to run: ``startup``, ``calls``, ``memory``, ``block``, ``ec2``; all of them by default.
+``--quick`` takes a tenth of the samples.
 """
 
 from __future__ import annotations
@@ -15,10 +15,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 
 from block import measure_block
 from calls import measure_calls
+from ec2 import measure_ec2
 from memory import measure_memory
 from startup import measure_startup
 
-PARTS = {"startup": measure_startup, "calls": measure_calls, "memory": measure_memory, "block": measure_block}
+PARTS = {
+    "startup": measure_startup,
+    "calls": measure_calls,
+    "memory": measure_memory,
+    "block": measure_block,
+    "ec2": measure_ec2,
+}
 
 
 def main(arguments: list[str]) -> int:
