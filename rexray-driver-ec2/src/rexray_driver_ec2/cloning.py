@@ -41,6 +41,7 @@ class CloneCalls(SnappingCalls):
             self._drop_clone_snapshots(tag)
             tags = {CLONE: tag, SOURCE: source}
             made = self._snap(source, tags, f"for a clone of {source}", lambda: self._clone_snapshots(tag))
+            self._known(self._describer, made["SnapshotId"])
         faults.point("ec2-clone-snapshot")
         self._until_completed(made["SnapshotId"])
         return made["SnapshotId"]

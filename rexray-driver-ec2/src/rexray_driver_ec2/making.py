@@ -131,11 +131,15 @@ class MakingCalls(CloneCalls):
                 continue
             faults.point("ec2-create-asked")
             self._tokens.made(answer["VolumeId"], token)
-            if (made := self._settled(answer, is_it)) is not None:
-                return made
-            vanished += _age(answer) <= REPLAY_SECONDS
-            if vanished > 1:
-                raise Unavailable(f"volume {key!r}: EC2 makes it and it is gone: can the KMS key be used?")
+            try:
+                if (made := self._settled(answer, is_it)) is not None:
+                    return made
+            except _Vanished:
+                vanished += 1
+                if vanished > 1:
+                    raise Unavailable(
+                        f"volume {key!r}: EC2 makes it and it is gone: can the KMS key be used?"
+                    ) from None
             if time.monotonic() > until:
                 break
         raise TimedOut(f"volume {key!r}: EC2 remembers too many deleted volumes of that name: take another, or wait")
@@ -160,7 +164,8 @@ class MakingCalls(CloneCalls):
     def _settled(self, answer: Mapping[str, Any], is_it: Callable[[VolumeTypeDef], bool]) -> VolumeTypeDef | None:
         """The volume that CreateVolume answered with, when it is made; None if it was deleted or renamed since.
 
-        For a token that it knows, EC2 repeats its answer, whatever has become of the volume.
+        For a token that it knows, EC2 repeats its answer, whatever has become of the volume. ``_Vanished`` if it was
+        just made and is not to be seen.
         """
         volume_id, age, answered = answer["VolumeId"], _age(answer), time.monotonic()
         found = self._describer.volume(volume_id) if age > REPLAY_SECONDS else None
@@ -168,7 +173,9 @@ class MakingCalls(CloneCalls):
         while found is None or found["State"] == "creating":
             waited = time.monotonic() - answered
             if found is None and waited + age > SETTLED_SECONDS:
-                return None
+                if age > REPLAY_SECONDS:
+                    return None
+                raise _Vanished
             if waited > self._settings.status_timeout:
                 raise TimedOut(f"volume {volume_id!r} is still being made after {waited:.0f} s (ec2.statusTimeout)")
             time.sleep(delay)
@@ -188,11 +195,15 @@ class MakingCalls(CloneCalls):
         """A volume that is there, once it is made."""
         if item["State"] != "creating":
             return item
-        volume_id = item["VolumeId"]
+        volume_id, seen = item["VolumeId"], time.monotonic()
+
+        def is_made(now: VolumeTypeDef | None) -> bool:
+            if now is None:  # what one of EC2's servers tells of it, another may not know yet
+                return time.monotonic() - seen > SETTLED_SECONDS
+            return now["State"] != "creating"
+
         found = self._describer.until(
-            f"making volume {volume_id!r}",
-            lambda: self._describer.volume(volume_id),
-            lambda now: now is None or now["State"] != "creating",
+            f"making volume {volume_id!r}", lambda: self._describer.volume(volume_id), is_made
         )
         if found is None:
             raise self._unknown(volume_id)
@@ -214,6 +225,10 @@ class MakingCalls(CloneCalls):
                 "availabilityzone or rexray.docker.availabilityZone ($REXRAY_DOCKER_AVAILABILITYZONE)"
             )
         return zone
+
+
+class _Vanished(Exception):
+    """EC2 said that it had made a volume, and does not know it."""
 
 
 def _age(answer: Mapping[str, Any]) -> float:

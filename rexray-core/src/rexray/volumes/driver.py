@@ -133,7 +133,7 @@ class DefaultVolumes(VolumeDriver):
         key, volume = self._resolver.locate(name)
         with self._holding.lock(key, "Attach"):
             record = self._resolver.record(key, volume)
-            if instance_id != self.instance_id():
+            if self._platform.remote or instance_id != self.instance_id():
                 return self._storage.attach(volume.id, instance_id, force=force)
             attachment = self._publisher.attach(record, force=force)
             self._settle_unmounted(record)  # whoever attaches by name will detach by name

@@ -23,6 +23,8 @@ class Platform:
     storage: StorageDriver
     node: NodeDriver
     os: OSDriver
+    remote: bool = False
+    """Whether it acts for an instance that is elsewhere, whose devices are not on this host."""
 
 
 def find_platform(sources: Sources) -> Platform:
@@ -32,6 +34,7 @@ def find_platform(sources: Sources) -> Platform:
         storage=registry().storage_driver(name).make(sources),
         node=registry().node_driver(name).make(sources),
         os=registry().os_driver(os_name(sources)).make(sources),
+        remote=sources.load(CoreSettings).remote_management,
     )
 
 

@@ -31,12 +31,7 @@ class Resolver:
     def volume(self, name: str) -> Volume:
         """The volume of exactly that name or id; raises ``NotFound``."""
         found = self.one(name)
-        if found is not None:
-            return found
-        try:
-            return self._storage.volume(VolumeId(name))
-        except NotFound:
-            raise NotFound(f"volume {name!r} does not exist") from None
+        return found if found is not None else self._storage.volume(VolumeId(name))
 
     def locate(self, name: str) -> tuple[str, Volume]:
         """The volume of that name or id, and the name of its record."""

@@ -91,7 +91,7 @@ def _kind(value: object) -> str:
 
 def describe(volume: Volume, *, detailed: bool = False) -> dict[str, object]:
     """A volume as Docker lists it: the mount point only while there is one, the status only in detail."""
-    answer: dict[str, object] = {"Name": volume.name}
+    answer: dict[str, object] = {"Name": volume.name or volume.id}
     mounted = next((item.mount_point for item in volume.attachments if item.mount_point), "")
     if mounted:
         answer["Mountpoint"] = mounted
