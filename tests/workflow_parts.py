@@ -64,7 +64,9 @@ class Host:
     def over(self, storage: LoopStorage | None = None, os_driver: OSDriver | None = None) -> Host:
         """The same host with another storage or OS driver in its platform."""
         platform = find_platform(self.sources)
-        platform = replace(platform, storage=storage or platform.storage, os=os_driver or platform.os)
+        platform = replace(platform, storage=storage or platform.storage)
+        if os_driver is not None:
+            platform = replace(platform, make_os=lambda: os_driver)
         return self.on(platform)
 
     def on(self, platform: Platform) -> Host:

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging.requirements import Requirement
 
-from rexray import catalog
+from rexray import __version__, catalog
 
 GOOD = """
 from rexray import hookimpl
@@ -278,3 +281,30 @@ def test_every_hook_is_called_by_somebody_and_documented() -> None:
     for name in names:
         assert getattr(hookspecs, name).__doc__, name
         assert f'"{name}"' in source, name
+
+
+@given(
+    clauses=st.lists(
+        st.tuples(
+            st.sampled_from([">=", "<", ">", "<=", "==", "!=", "~="]),
+            st.lists(st.integers(0, 3), min_size=2, max_size=4).map(lambda parts: ".".join(map(str, parts))),
+        ),
+        max_size=3,
+    ),
+    name=st.sampled_from(["rexray-core", "Rexray-Core", "rexray-core[csi]", "rexray-core[a,b]", "rexray-core-more"]),
+    ending=st.sampled_from(["", ' ; extra == "x"', "rc1"]),
+)
+def test_a_range_of_the_core_that_is_plainly_met_is_met_by_the_librarys_word_too(
+    clauses: list[tuple[str, str]], name: str, ending: str
+) -> None:
+    line = name + ",".join(operator + version for operator, version in clauses) + ending
+    if catalog.plainly_fits(line):
+        requirement = Requirement(line)
+        assert requirement.name.lower() == catalog.CORE
+        assert requirement.marker is None
+        assert requirement.specifier.contains(__version__, prereleases=True)
+
+
+def test_the_range_that_our_own_drivers_state_is_a_plain_one() -> None:
+    assert catalog.plainly_fits("rexray-core<0.2,>=0.1")
+    assert not catalog.plainly_fits("rexray-core<0.1,>=0.0")

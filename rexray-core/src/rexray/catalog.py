@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -63,9 +64,12 @@ class Entry:
         distribution = self.distribution()
         if distribution is None:
             return
-        from packaging.requirements import InvalidRequirement, Requirement  # only loading needs it
+        lines = [line for line in distribution.requires or () if not plainly_fits(line)]
+        if not any(line.lower().startswith("rexray") for line in lines):
+            return
+        from packaging.requirements import InvalidRequirement, Requirement  # takes longer than all else here
 
-        for line in distribution.requires or ():
+        for line in lines:
             try:
                 requirement = Requirement(line)
             except InvalidRequirement:
@@ -77,6 +81,25 @@ class Entry:
                     f"{describe(distribution)} supports {CORE} {requirement.specifier}, this is {__version__}: "
                     f"pip install --upgrade {distribution.name}"
                 )
+
+
+_PLAIN = re.compile(rf"{CORE}(?:\[[\w,-]*\])?((?:,?(?:>=|<)\d+(?:\.\d+){{0,2}})*)", re.IGNORECASE)
+
+
+def plainly_fits(requirement: str) -> bool:
+    """Whether a requirement is one on the core, by plain numbers such as ``>=0.1,<0.2``, that this version meets.
+
+    False says nothing: whatever is not that plain is for the library that knows all of it.
+    """
+    found, own = _PLAIN.fullmatch(requirement.replace(" ", "")), __version__.split(".")
+    if found is None or len(own) != 3 or not all(part.isdigit() for part in own):
+        return False
+    version = [int(part) for part in own]
+    for clause in filter(None, found[1].split(",")):
+        bound = [int(part) for part in clause.lstrip("><=").split(".")]
+        if version < bound if clause.startswith(">=") else version >= bound:
+            return False
+    return True
 
 
 def describe(distribution: importlib.metadata.Distribution | None) -> str:

@@ -175,7 +175,7 @@ class DefaultVolumes(VolumeDriver):
         """The storage driver's, with this host's part around it where there is one."""
         found: object = self._storage
         if isinstance(found, Expand) and issubclass(mixin, Expand):
-            found = GrowingExpand(found, self._platform.os, self._publisher, self._hold_mounted)
+            found = GrowingExpand(found, self._publisher, self._hold_mounted)
         elif isinstance(found, Snapshots) and issubclass(mixin, Snapshots):
             found = QuietSnapshots(found, self._quiet, self._publisher, self._hold_mounted)
         if not isinstance(found, mixin):

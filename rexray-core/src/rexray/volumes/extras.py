@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
-from rexray.drivers import OSDriver
 from rexray.mixins import Expand, Snapshots
 from rexray.state import Record
-from rexray.types import Device, Snapshot, SnapshotId, Volume, VolumeId
+from rexray.types import Snapshot, SnapshotId, Volume, VolumeId
 from rexray.volumes.publishing import BlockPublisher
 from rexray.volumes.quiet import QuietVolumes
 
@@ -19,9 +18,8 @@ HoldMounted = Callable[[VolumeId, str], AbstractContextManager[Record | None]]
 class GrowingExpand(Expand):
     """A volume that is mounted here grows with its filesystem."""
 
-    def __init__(self, storage: Expand, os: OSDriver, publisher: BlockPublisher, mounted: HoldMounted) -> None:
+    def __init__(self, storage: Expand, publisher: BlockPublisher, mounted: HoldMounted) -> None:
         self._storage = storage
-        self._os = os
         self._publisher = publisher
         self._mounted = mounted
 
@@ -30,9 +28,7 @@ class GrowingExpand(Expand):
         with self._mounted(volume_id, "Expand") as record:
             volume = self._storage.expand(volume_id, size_bytes, limit_bytes=limit_bytes)
             if record is not None:
-                source = self._publisher.preparer.connect(self._publisher.attach(record))
-                if isinstance(source, Device) and not record.read_only:
-                    self._os.grow(source, self._publisher.target(record))
+                self._publisher.grow(record)
             return volume
 
 

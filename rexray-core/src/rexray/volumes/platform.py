@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -16,15 +17,20 @@ from rexray.settings import Sources
 D = TypeVar("D", bound=Driver)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Platform:
-    """Three drivers that work together."""
+    """Three drivers that work together; the OS driver is not needed, and not made, before something is mounted."""
 
     storage: StorageDriver
     node: NodeDriver
-    os: OSDriver
+    make_os: Callable[[], OSDriver]
     remote: bool = False
     """Whether it acts for an instance that is elsewhere, whose devices are not on this host."""
+
+    @functools.cached_property
+    def os(self) -> OSDriver:
+        """This host's OS driver; ``NotInstalled`` says what to install."""
+        return self.make_os()
 
 
 def find_platform(sources: Sources) -> Platform:
@@ -33,7 +39,7 @@ def find_platform(sources: Sources) -> Platform:
     return Platform(
         storage=registry().storage_driver(name).make(sources),
         node=registry().node_driver(name).make(sources),
-        os=registry().os_driver(os_name(sources)).make(sources),
+        make_os=lambda: registry().os_driver(os_name(sources)).make(sources),
         remote=sources.load(CoreSettings).remote_management,
     )
 

@@ -40,7 +40,14 @@ class BlockPublisher:
         self._claims = claims
         self._settings = settings
         self._mount_root = mount_root
-        self.preparer = Preparer(platform.node, platform.os, locks, attach_timeout=settings.attach_timeout)
+        self._locks = locks
+
+    @functools.cached_property
+    def preparer(self) -> Preparer:
+        """The steps from an attachment to a mounted filesystem."""
+        return Preparer(
+            self._platform.node, self._platform.os, self._locks, attach_timeout=self._settings.attach_timeout
+        )
 
     @functools.cached_property
     def instance(self) -> Instance:
@@ -124,6 +131,12 @@ class BlockPublisher:
         for mount in self._platform.os.mounts(target=target):
             if mount.source != wanted:
                 raise InUse(f"{target} has {mount.source} mounted, not {wanted}: unmount that first")
+
+    def grow(self, record: Record) -> None:
+        """Use all of a mounted volume that has grown: its device, then the filesystem on it."""
+        source = self.preparer.connect(self.attach(record))
+        if isinstance(source, Device) and not record.read_only:
+            self._platform.os.grow(source, self.target(record))
 
     def unpublish(self, record: Record) -> bool:
         """Unmount, disconnect and detach; what was attached before the mount stays so.

@@ -69,7 +69,7 @@ class Bridge(CSIPlugin):
         from rexray.volumes.driver import DefaultVolumes
 
         node, os_driver = self.node()
-        platform = Platform(storage=self.storage(), node=node, os=os_driver)
+        platform = Platform(storage=self.storage(), node=node, make_os=lambda: os_driver)
         return DefaultVolumes(self._settings, platform, self._paths)
 
     def services(self, wanted: Collection[str] = SERVICES) -> Mapping[str, object]:
@@ -102,5 +102,6 @@ class Bridge(CSIPlugin):
         from rexray.volumes.quiet import QuietVolumes
 
         node, os_driver = self.node()
-        volumes = QuietVolumes(Platform(storage=storage, node=node, os=os_driver), Locks(self._paths.run / "locks"))
+        platform = Platform(storage=storage, node=node, make_os=lambda: os_driver)
+        volumes = QuietVolumes(platform, Locks(self._paths.run / "locks"))
         return QuietHost(volumes, StagedVolumes(self._paths, node.name), os_driver)
