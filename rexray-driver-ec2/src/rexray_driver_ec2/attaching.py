@@ -55,6 +55,7 @@ class AttachCalls(Ec2Calls):
         for a while, and a volume that stays ``attaching`` is detached and attached by another one.
         """
         self._refuse_foreign(volume_id)
+        failed: RexrayError | None = None
         for _ in range(TRIES):
             with self._slots.taken(instance_id, device) as name:
                 faults.point("ec2-attach-asking")
@@ -67,6 +68,7 @@ class AttachCalls(Ec2Calls):
                 except (InUse, NotReady) as error:
                     found = self._attached_already(volume_id, instance_id, error, force=force)
                     if found is None:
+                        failed = error
                         continue
                     name = found
                 faults.point("ec2-attach-asked")
@@ -76,7 +78,7 @@ class AttachCalls(Ec2Calls):
                 self._slots.refused(instance_id, name)
                 log.warning("volume %s was stuck attaching to %s as %s", volume_id, instance_id, name)
                 self._take(volume_id, instance_id)
-        raise Unavailable(f"volume {volume_id!r} cannot be attached to {instance_id!r}: {TRIES} tries failed")
+        raise failed or Unavailable(f"volume {volume_id!r} cannot be attached to {instance_id!r}: {TRIES} tries failed")
 
     def detach(self, volume_id: VolumeId, instance_id: InstanceId | None = None, *, force: bool = False) -> None:
         """Take the volume from the instance, or from all that have it, and wait until it is gone there.
@@ -139,8 +141,8 @@ class AttachCalls(Ec2Calls):
                 lambda found: found["State"] != "creating",
             )
             return None
-        if item["State"] == "available" and isinstance(error, InUse):
-            time.sleep(1.0)  # it has just been detached, or attached by a call whose answer was lost
+        if item["State"] == "available":
+            time.sleep(1.0)  # it has just been made or detached, or attached by a call whose answer was lost
             return None
         raise error
 
