@@ -44,7 +44,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def platform() -> Platform:
     settings = acme.AcmeSettings()
-    return Platform(storage=acme.AcmeStorage(settings), node=acme.AcmeNode(settings), os=acme.AcmeOS())
+    return Platform(storage=acme.AcmeStorage(settings), node=acme.AcmeNode(settings), make_os=acme.AcmeOS)
 
 
 @pytest.fixture
