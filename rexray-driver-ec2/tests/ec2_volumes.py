@@ -164,6 +164,7 @@ def create_volume(store: Store, region: Region, params: Params) -> Answer:
 
 
 def describe_volumes(store: Store, region: Region, params: Params) -> Answer:
+    dry_run(params)
     rules.check_page(params, "VolumeIds")
     filters = rules.Filters(params)
     found: list[Volume]

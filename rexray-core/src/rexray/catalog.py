@@ -83,7 +83,8 @@ class Entry:
                 )
 
 
-_PLAIN = re.compile(rf"{CORE}(?:\[[\w,-]*\])?((?:,?(?:>=|<)\d+(?:\.\d+){{0,2}})*)", re.IGNORECASE)
+_CLAUSE = r"(?:>=|<)\d+(?:\.\d+){0,2}"
+_PLAIN = re.compile(rf"{CORE}(?:\[[\w,-]*\])?((?:{_CLAUSE}(?:,{_CLAUSE})*)?)", re.IGNORECASE)
 
 
 def plainly_fits(requirement: str) -> bool:

@@ -35,7 +35,8 @@ class Locks:
     may still see for a while.
     """
 
-    def __init__(self, directory: Path | None = None, *, keep: bool = False) -> None:
+    def __init__(self, directory: Path | None = None, *, keep: bool = False, waiters: int = WAITERS) -> None:
+        self._waiters = waiters
         self._directory = directory
         self._keep = keep
         self._table = threading.Lock()
@@ -60,8 +61,8 @@ class Locks:
     def _thread_lock(self, key: str, owner: str, deadline: float) -> Iterator[None]:
         with self._table:
             entry = self._locks.setdefault(key, _Lock())
-            if entry.users > WAITERS:
-                raise Busy(f"{owner}: {WAITERS} others are pending behind {entry.owner}: try again")
+            if entry.users > self._waiters:
+                raise Busy(f"{owner}: {self._waiters} others are pending behind {entry.owner}: try again")
             entry.users += 1
         try:
             if not entry.lock.acquire(timeout=max(0.0, deadline - time.monotonic())):

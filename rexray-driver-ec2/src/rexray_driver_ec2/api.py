@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rexray.errors import SettingsError, Unavailable
+from rexray.errors import SettingsError, Unauthorized, Unavailable
 from rexray_driver_ec2.metadata import Host
 from rexray_driver_ec2.pacing import Pacer
 from rexray_driver_ec2.refusals import translate
@@ -55,7 +57,7 @@ class Api:
 
         try:
             yield client
-        except (BotoCoreError, ClientError, ResponseParserError, KeyError) as error:
+        except (BotoCoreError, ClientError, ResponseParserError, KeyError, OSError) as error:
             label = f"{action} of {what}" if what else action
             raise translate(error, label, client.meta.endpoint_url) from error
 
@@ -84,12 +86,14 @@ class Api:
             import boto3
 
             settings = self._settings
-            token = settings.session_token.reveal() if settings.access_key else ""  # boto3's own keys have their own
+            key = settings.access_key.reveal()
+            # a token belongs to the keys that it came with, which may be boto3's own
+            token = settings.session_token.reveal() if os.environ.get("AWS_ACCESS_KEY_ID", key) == key else ""
             with _settings_named(""):
                 self._session = boto3.session.Session(
-                    aws_access_key_id=settings.access_key.reveal() or None,
+                    aws_access_key_id=key or None,
                     aws_secret_access_key=settings.secret_key.reveal() or None,
-                    aws_session_token=token or None,
+                    aws_session_token=(token if key else "") or None,
                 )
         return self._session
 
@@ -105,6 +109,8 @@ class Api:
         session, endpoint = self._sdk(), self._settings.endpoint
         if endpoint and "://" not in endpoint:
             endpoint = f"https://{endpoint}"
+        if f".{self._region}." in endpoint and region != self._region:
+            endpoint = ""  # each region has its own
         with _settings_named(region):
             client = session.client("ec2", region_name=region, endpoint_url=endpoint or None, config=config)
         retries = Retries(self._pacer, most=self._settings.max_retries, once=once)
@@ -123,5 +129,7 @@ def _settings_named(region: str) -> Iterator[None]:
     except BotoCoreError as error:
         found = translate(error, "EC2", f"region {region!r}")
         raise found if isinstance(found, SettingsError) else SettingsError(str(found)) from error
+    except (OSError, json.JSONDecodeError) as error:
+        raise Unauthorized(f"EC2: boto3 cannot get credentials: {error}") from error
     except ValueError as error:
         raise SettingsError(f"ec2.endpoint ($EC2_ENDPOINT): {error}") from error

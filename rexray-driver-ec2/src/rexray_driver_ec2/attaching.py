@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from rexray import faults
@@ -77,7 +78,10 @@ class AttachCalls(Ec2Calls):
                     return attachment
                 self._slots.refused(instance_id, name)
                 log.warning("volume %s was stuck attaching to %s as %s", volume_id, instance_id, name)
-                self._take(volume_id, instance_id)
+                try:
+                    self.detach(volume_id, instance_id)
+                except TimedOut:  # not for InUse: then the instance has got it after all, and may have it mounted
+                    self.detach(volume_id, instance_id, force=True)
         raise failed or Unavailable(f"volume {volume_id!r} cannot be attached to {instance_id!r}: {TRIES} tries failed")
 
     def detach(self, volume_id: VolumeId, instance_id: InstanceId | None = None, *, force: bool = False) -> None:
@@ -91,6 +95,8 @@ class AttachCalls(Ec2Calls):
         if item is not None and (holder := is_root_of(item)) and instance_id in (None, holder):
             raise InUse(f"volume {volume_id!r} is the root volume of instance {holder!r}, and stays there")
         holders = [raw["InstanceId"] for raw in _held(item or {}) if raw.get("InstanceId")]
+        if instance_id is None and not holders and _held(item or {}):
+            raise InUse(f"volume {volume_id!r} is attached to another AWS service, which has to let it go")
         for holder in [instance_id] if instance_id else holders:
             self._detach(volume_id, holder, force=force)
 
@@ -159,12 +165,12 @@ class AttachCalls(Ec2Calls):
                 f"volume {item['VolumeId']!r} is in zone {item['AvailabilityZone']}, instance {instance_id!r} in {zone}"
             )
 
-    def _take(self, volume_id: VolumeId, instance_id: InstanceId | None = None) -> None:
+    def _take(self, volume_id: VolumeId) -> None:
         """Detach from whoever has it; like pulling out a disk only where the instance does not let it go."""
         try:
-            self.detach(volume_id, instance_id)
+            self.detach(volume_id)
         except (InUse, TimedOut):
-            self.detach(volume_id, instance_id, force=True)
+            self.detach(volume_id, force=True)
 
     def _until_attached(self, volume_id: VolumeId, instance_id: InstanceId) -> Attachment | None:
         """The attachment once the volume is there, None if it is stuck on its way."""
@@ -174,13 +180,15 @@ class AttachCalls(Ec2Calls):
             return self._volume(volume_id)
 
         def done(item: VolumeTypeDef) -> bool:
-            states = [raw["State"] for raw in _held(item) if raw.get("InstanceId") == instance_id]
-            waited = time.monotonic() - since
+            mine = [raw for raw in _held(item) if raw.get("InstanceId") == instance_id]
+            states, waited = [raw["State"] for raw in mine], time.monotonic() - since
             if not states and waited > VISIBLE_SECONDS:
                 raise Unavailable(f"volume {volume_id!r}: EC2 began to attach it to {instance_id!r} and gave up")
-            if states and states[0] in ("detaching", "busy"):
+            if states and states[0] in ("detaching", "busy") and waited > VISIBLE_SECONDS:
                 raise Busy(f"volume {volume_id!r} is being detached from {instance_id!r} by somebody else")
-            return states == ["attached"] or (bool(states) and waited > self._settings.stuck_attach_timeout)
+            if states == ["attaching"]:  # by another process maybe, which has given up
+                return max(waited, _age(mine[0])) > self._settings.stuck_attach_timeout
+            return states == ["attached"]
 
         item = self._describer.until(
             f"attaching volume {volume_id!r} to {instance_id!r}",
@@ -255,6 +263,12 @@ _DETACHED = frozenset(
     }
 )
 """What EC2 answers when there is nothing to detach; IncorrectState also while it is being detached."""
+
+
+def _age(attachment: VolumeAttachmentTypeDef) -> float:
+    """How long ago EC2 began to attach, in seconds."""
+    since = attachment.get("AttachTime")
+    return (datetime.now(UTC) - since).total_seconds() if since else 0.0
 
 
 def _held(item: Mapping[str, Any]) -> list[VolumeAttachmentTypeDef]:

@@ -13,6 +13,7 @@ from rexray.mixins import Expand, Modify
 from rexray.types import Volume, VolumeId
 from rexray_driver_ec2.base import Ec2Calls
 from rexray_driver_ec2.refusals import code_of, is_unsure
+from rexray_driver_ec2.snapping import LOOKS
 from rexray_driver_ec2.wishes import number, refuse_larger, whole_gib
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class ChangeCalls(Ec2Calls, Expand, Modify):
     def _change(self, wanted: ModifyVolumeRequestTypeDef) -> VolumeTypeDef:
         """Have EC2 make the volume so, and wait until it is as good as that."""
         volume_id = VolumeId(wanted["VolumeId"])
+        was_unsure = False
         for tries_left in range(self._settings.max_retries, -1, -1):
             faults.point("ec2-modify-asking")
             try:
@@ -74,9 +76,8 @@ class ChangeCalls(Ec2Calls, Expand, Modify):
                 unsure = is_unsure(error)
                 if not unsure and code_of(error) not in _TAKEN:
                     raise
-                if unsure:
-                    time.sleep(self._settings.status_initial_delay)
-                if self._is_under_way(wanted):
+                was_unsure = was_unsure or unsure
+                if self._is_under_way(wanted, patient=was_unsure):
                     break
                 if not unsure or not tries_left:
                     raise
@@ -90,10 +91,15 @@ class ChangeCalls(Ec2Calls, Expand, Modify):
 
         return self._describer.until(f"changing volume {volume_id!r}", lambda: self._volume(volume_id), is_done)
 
-    def _is_under_way(self, wanted: ModifyVolumeRequestTypeDef) -> bool:
+    def _is_under_way(self, wanted: ModifyVolumeRequestTypeDef, *, patient: bool) -> bool:
         """Whether EC2 is busy with just this change, or through with it: a call was repeated, or its answer lost."""
-        change = self._describer.change(wanted["VolumeId"])
-        return change is not None and change["ModificationState"] != "failed" and _leads_to(change, wanted)
+        for look in range(LOOKS if patient else 1):
+            if look:
+                time.sleep(1.0)
+            change = self._describer.change(wanted["VolumeId"])
+            if change is not None and change["ModificationState"] != "failed" and _leads_to(change, wanted):
+                return True
+        return False
 
     def _refuse_failed(self, wanted: ModifyVolumeRequestTypeDef) -> None:
         """``Unavailable`` if EC2 has given this change up."""

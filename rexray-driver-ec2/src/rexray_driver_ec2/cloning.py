@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rexray import faults
+from rexray.errors import NotFound
 from rexray.locks import Locks
 from rexray.types import VolumeId
 from rexray_driver_ec2.snapping import SnappingCalls
@@ -35,16 +36,14 @@ class CloneCalls(SnappingCalls):
         for item in self._clone_snapshots(tag):
             age = (datetime.now(UTC) - item["StartTime"]).total_seconds()
             if item["VolumeId"] == source and item["State"] != "error" and age < FRESH_SECONDS:
-                made = item
-                break
-        else:
-            self._drop_clone_snapshots(tag)
-            tags = {CLONE: tag, SOURCE: source}
-            made = self._snap(source, tags, f"for a clone of {source}", lambda: self._clone_snapshots(tag))
-            self._known(self._describer, made["SnapshotId"])
+                with suppress(NotFound):  # it is listed, and was deleted
+                    return self._until_completed(item["SnapshotId"])["SnapshotId"]
+        self._drop_clone_snapshots(tag)
+        tags = {CLONE: tag, SOURCE: source}
+        made = self._snap(source, tags, f"for a clone of {source}", lambda: self._clone_snapshots(tag))
+        self._known(self._describer, made["SnapshotId"])
         faults.point("ec2-clone-snapshot")
-        self._until_completed(made["SnapshotId"])
-        return made["SnapshotId"]
+        return self._until_completed(made["SnapshotId"])["SnapshotId"]
 
     def _clone_snapshots(self, tag: str) -> Sequence[SnapshotTypeDef]:
         return self._describer.snapshots_tagged(CLONE, tag)

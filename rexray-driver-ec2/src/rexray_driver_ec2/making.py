@@ -66,6 +66,10 @@ class MakingCalls(CloneCalls):
     def remove(self, volume_id: VolumeId, *, force: bool = False) -> None:
         """Delete the volume; an attached one is ``InUse`` with its holders, ``force`` or not. A missing one is gone."""
         self._refuse_foreign(volume_id)
+        self._delete(volume_id)
+
+    def _delete(self, volume_id: VolumeId) -> None:
+        """Delete a volume, whatever it is called."""
         try:
             with self._api.calling("DeleteVolume", f"volume {volume_id!r}") as ec2:
                 ec2.delete_volume(VolumeId=volume_id)
@@ -73,6 +77,7 @@ class MakingCalls(CloneCalls):
         except (NotFound, InvalidRequest) as error:
             if code_of(error) not in ("InvalidVolume.NotFound", "InvalidVolumeID.Malformed"):
                 raise
+            self._tokens.removed(volume_id)  # maybe by this call, whose first answer was lost
         except InUse:
             held = self._describer.volume(volume_id) or {}
             raise InUse(f"volume {volume_id!r} is attached to {_holders(held)}: detach it first") from None
@@ -118,6 +123,8 @@ class MakingCalls(CloneCalls):
         until = time.monotonic() + CREATE_SECONDS
         patient, vanished = True, 0
         for token in self._tokens.of(key):
+            if time.monotonic() > until:
+                break
             request["ClientToken"] = token
             faults.point("ec2-create-asking")
             try:
@@ -140,8 +147,6 @@ class MakingCalls(CloneCalls):
                     raise Unavailable(
                         f"volume {key!r}: EC2 makes it and it is gone: can the KMS key be used?"
                     ) from None
-            if time.monotonic() > until:
-                break
         raise TimedOut(f"volume {key!r}: EC2 remembers too many deleted volumes of that name: take another, or wait")
 
     def _made_before(
@@ -156,7 +161,7 @@ class MakingCalls(CloneCalls):
             return found
         if code != "IdempotentParameterMismatch":
             raise error
-        until = time.monotonic() + (SETTLED_SECONDS if patient else 0)
+        until = time.monotonic() + (SETTLED_SECONDS if patient else REPLAY_SECONDS)
         while (found := find()) is None and time.monotonic() < until:
             time.sleep(1.0)
         return found
@@ -184,7 +189,7 @@ class MakingCalls(CloneCalls):
         if found["State"] in ("deleting", "deleted") or (age > REPLAY_SECONDS and not is_it(found)):
             return None
         if found["State"] == "error":
-            self.remove(volume_id)
+            self._delete(VolumeId(volume_id))
             raise Unavailable(
                 f"volume {volume_id!r} ended as 'error' after EC2 had accepted it, and was deleted: a KMS key that "
                 "cannot be used is the usual reason (encryptionkey, ec2.kmsKeyID)"

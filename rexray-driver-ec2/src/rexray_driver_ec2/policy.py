@@ -42,9 +42,9 @@ def document(sources: Sources) -> Mapping[str, object]:
         _statement("Snapshot", ["CopySnapshot", "CreateSnapshot"], _arns("snapshot")),
     ]
     makes = ["CopySnapshot", "CreateSnapshot"]
+    replacement = {"StringLike": {f"aws:ResourceTag/{REPLACES}": "*"}}
     if not volumes.create_disable:
         makes.append("CreateVolume")
-        replacement = {"StringLike": {f"aws:ResourceTag/{REPLACES}": "*"}}
         statements.append(_statement("Create", ["CreateVolume"], _arns("volume", "snapshot")))
         statements.append(_statement("NameReplacement", ["CreateTags"], _arns("volume"), replacement))
     statements.append(
@@ -57,6 +57,8 @@ def document(sources: Sources) -> Mapping[str, object]:
         statements.append(
             _statement("RemoveMeanwhile", ["DeleteSnapshot"], _arns("snapshot"), _tagged(settings, CLONE))
         )
+    if settings.tag and not (volumes.create_disable or volumes.remove_disable):  # nor has what could replace nothing
+        statements.append(_statement("RemoveReplacement", ["DeleteVolume"], _arns("volume"), replacement))
     return {"Version": "2012-10-17", "Statement": statements + _encryption(settings)}
 
 

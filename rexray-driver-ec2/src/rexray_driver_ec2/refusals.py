@@ -118,7 +118,7 @@ def is_unsure(error: BaseException) -> bool:
     if isinstance(cause, sdk.ClientError):
         status = cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return status >= 500 and not is_throttled(code_of(cause))
-    if isinstance(cause, (KeyError, ResponseParserError)):
+    if isinstance(cause, ResponseParserError):
         return True
     return isinstance(cause, (sdk.ConnectionError, sdk.HTTPClientError)) and not isinstance(
         cause, (sdk.EndpointConnectionError, sdk.ConnectTimeoutError, sdk.SSLError, sdk.ProxyConnectionError)
@@ -160,6 +160,8 @@ def translate(error: Exception, action: str, endpoint: str) -> RexrayError:
         return SettingsError(f"{action}: {text}")
     if isinstance(error, sdk.ParamValidationError):
         return InvalidRequest(f"{action}: {text}")
+    if isinstance(error, OSError):
+        return Unauthorized(f"{action}: boto3 cannot get credentials: {text}")
     if isinstance(error, (KeyError, ResponseParserError)):
         return Unavailable(f"{action}: {endpoint} did not answer as EC2 does: check ec2.endpoint ($EC2_ENDPOINT)")
     return Unavailable(f"{action}: {text}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from rexray import faults
-from rexray.errors import InUse, InvalidRequest, NotFound, RexrayError, Unavailable
+from rexray.errors import AlreadyExists, InUse, InvalidRequest, RexrayError, Unavailable
 from rexray.mixins import Rollback
 from rexray.types import SnapshotId, Volume, VolumeId
 from rexray_driver_ec2.making import MakingCalls
@@ -14,6 +16,7 @@ from rexray_driver_ec2.wishes import ADJUSTABLE
 from rexray_driver_ec2.words import (
     LINEAGE,
     LONGEST_LINEAGE,
+    NAME,
     REPLACES,
     describe_snapshot,
     is_visible,
@@ -35,7 +38,7 @@ class RollbackCalls(MakingCalls, Rollback):
         until then the name means the old one, and rolling back again goes on where it was.
         """
         mark = f"{volume_id} {snapshot_id}"
-        with self._making(mark):
+        with self._making(f"rollback of {volume_id}"):
             new = next(iter(self._describer.volumes_tagged(REPLACES, mark)), None)
             old = self._describer.volume(volume_id)
             if old is None or old["State"] in ("deleting", "deleted"):
@@ -44,7 +47,12 @@ class RollbackCalls(MakingCalls, Rollback):
                 return self._described(new)
             self._refuse_rollback(old, self._snapshot(snapshot_id))
             if new is not None and not _is_like(new, old):  # the old one has changed since that was made
-                self.remove(VolumeId(new["VolumeId"]))
+                if tag_of(new, NAME):
+                    raise AlreadyExists(
+                        f"volume {new['VolumeId']!r} has the name of {volume_id!r} already and is not like it: "
+                        "remove one of them"
+                    )
+                self._delete(VolumeId(new["VolumeId"]))
                 new = None
             if new is None:
                 self._until_completed(snapshot_id)
@@ -53,11 +61,10 @@ class RollbackCalls(MakingCalls, Rollback):
             if new["State"] != "available":
                 raise Unavailable(f"volume {new['VolumeId']!r}, made to replace {volume_id!r}, is {new['State']!r}")
             faults.point("ec2-rollback-made")
-            self._replace(old, new, mark)
-        return self._described(self._volume(VolumeId(new["VolumeId"])))
+            return self._described(self._replace(old, new, mark))
 
-    def _replace(self, old: VolumeTypeDef, new: VolumeTypeDef, mark: str) -> None:
-        """Have the new volume be called as the old one, and delete that, if it is still attached nowhere."""
+    def _replace(self, old: VolumeTypeDef, new: VolumeTypeDef, mark: str) -> VolumeTypeDef:
+        """The new volume, called as the old one now, which is deleted if it is still attached nowhere."""
         _refuse_attached(self._volume(VolumeId(old["VolumeId"])))
         tags = {tag["Key"]: tag["Value"] for tag in old.get("Tags", []) if not tag["Key"].startswith("aws:")}
         tags |= {REPLACES: mark, LINEAGE: _lineage(old)}
@@ -66,6 +73,7 @@ class RollbackCalls(MakingCalls, Rollback):
         faults.point("ec2-rollback-named")
         self.remove(VolumeId(old["VolumeId"]))
         faults.point("ec2-rollback-removed")
+        return {**new, "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
 
     def _replacement(self, old: VolumeTypeDef, snapshot_id: SnapshotId, mark: str) -> VolumeTypeDef:
         """A volume like the old one, without its name for now."""
@@ -101,14 +109,27 @@ class RollbackCalls(MakingCalls, Rollback):
         of = describe_snapshot(snapshot, tag=self._settings.tag, region=self._api.region).volume_id
         if of not in _lineage(old).split():
             raise InvalidRequest(f"snapshot {snapshot['SnapshotId']!r} is of volume {of!r}, not of {volume_id!r}")
-        try:
-            with self._api.calling("DeleteVolume", f"volume {volume_id!r}") as ec2:
+        with suppress(_NotDry):  # another cloud may take a dry run for a wet one
+            with _dry_run(), self._api.calling("DescribeVolumes") as ec2:
+                ec2.describe_volumes(VolumeIds=[volume_id], DryRun=True)
+            with _dry_run(), self._api.calling("DeleteVolume", f"volume {volume_id!r}") as ec2:
                 ec2.delete_volume(VolumeId=volume_id, DryRun=True)
-        except NotFound:
-            raise self._unknown(volume_id) from None
-        except RexrayError as error:
-            if code_of(error) != "DryRunOperation":
-                raise
+
+
+class _NotDry(Exception):
+    """A call was carried out although it was to be a dry run."""
+
+
+@contextmanager
+def _dry_run() -> Iterator[None]:
+    """EC2 answers each dry run by an error: ``DryRunOperation`` says that the call would be allowed."""
+    try:
+        yield
+    except RexrayError as error:
+        if code_of(error) != "DryRunOperation":
+            raise
+        return
+    raise _NotDry
 
 
 def _refuse_attached(item: VolumeTypeDef) -> None:
@@ -118,7 +139,7 @@ def _refuse_attached(item: VolumeTypeDef) -> None:
 
 
 def _is_like(new: VolumeTypeDef, old: VolumeTypeDef) -> bool:
-    return (new["Size"], new["VolumeType"]) == (old["Size"], old["VolumeType"])
+    return new["State"] != "error" and (new["Size"], new["VolumeType"]) == (old["Size"], old["VolumeType"])
 
 
 def _lineage(item: VolumeTypeDef) -> str:

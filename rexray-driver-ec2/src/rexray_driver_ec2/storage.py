@@ -22,6 +22,9 @@ from rexray_driver_ec2.viability import viability
 from rexray_driver_ec2.wishes import CREATE_OPTIONS, DEFAULT_TYPE, LARGEST_GIB
 from rexray_driver_ec2.words import GIB, PROVIDER, names_only
 
+WAITERS = 10_000
+"""Threads that wait for one name: who asks for the same gets the same answer, and the callers' pools limit them."""
+
 
 class Ec2Storage(
     RollbackCalls,
@@ -44,7 +47,7 @@ class Ec2Storage(
 
     def __init__(self, settings: Ec2Settings, *, remote: bool = False) -> None:
         super().__init__(settings, remote=remote)
-        self._locks = Locks()
+        self._locks = Locks(waiters=WAITERS)
         self._slots = Slots(self._names_in_use, large=settings.use_large_device_range)
         self._tokens = Tokens()
 

@@ -65,7 +65,7 @@ class Wanted:
         tags = {NAME: tag} | ({SOURCE: spec.source_volume} if spec.source_volume else {})
         request: CreateVolumeRequestTypeDef = {**own, "TagSpecifications": [tags_for("volume", tags)]}
         if self._size or not (spec.source_snapshot or spec.source_volume):
-            request["Size"] = self._size or DEFAULT_SIZE // GIB
+            request["Size"] = self._size or whole_gib(DEFAULT_SIZE, spec.limit_bytes, f"volume {spec.name!r}")
         if spec.iops:
             request["Iops"] = spec.iops
         if self._throughput:
@@ -95,7 +95,7 @@ class Wanted:
             "multi-attach": (item.get("MultiAttachEnabled", False), self._multi_attach),
         }
         key = spec.encryption_key
-        if key and not key.startswith("alias/") and not item.get("KmsKeyId", "").endswith(key.rpartition("/")[2]):
+        if key and "alias/" not in key and not item.get("KmsKeyId", "").endswith(key.rpartition("/")[2]):
             raise AlreadyExists(f"volume {spec.name!r} ({item['VolumeId']}) exists with another encryption key")
         for what, (there, asked) in pairs.items():
             if asked and there != asked:

@@ -97,9 +97,10 @@ class Creator:
 
     def _format(self, record: Record) -> None:
         """Make the filesystem, attached for as long as it takes."""
+        preparer = self._publisher.preparer
         attachment = self._publisher.attach(record)
         try:
-            source = self._publisher.preparer.connect(attachment)
+            source = preparer.connect(attachment)
             if isinstance(source, Device):
                 fs_type = record.context.get("fstype", self._settings.fs_type)
                 self._platform.os.format(source, fs_type, overwrite=True)

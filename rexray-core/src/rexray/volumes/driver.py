@@ -135,9 +135,10 @@ class DefaultVolumes(VolumeDriver):
             record = self._resolver.record(key, volume)
             if self._platform.remote or instance_id != self.instance_id():
                 return self._storage.attach(volume.id, instance_id, force=force)
+            preparer = self._publisher.preparer
             attachment = self._publisher.attach(record, force=force)
             self._settle_unmounted(record)  # whoever attaches by name will detach by name
-            source = self._publisher.preparer.connect(attachment)
+            source = preparer.connect(attachment)
             return replace(attachment, device=str(source.path) if isinstance(source, Device) else source.source)
 
     def detach(self, name: str, instance_id: InstanceId, *, force: bool = False) -> None:
@@ -145,7 +146,7 @@ class DefaultVolumes(VolumeDriver):
         key, volume = self._resolver.locate(name)
         with self._holding.lock(key, "Detach"):
             record = self._resolver.record(key, volume)
-            if instance_id != self.instance_id():
+            if self._platform.remote or instance_id != self.instance_id():
                 self._storage.detach(volume.id, instance_id, force=force)
                 return
             if record.holders or self._publisher.is_published(record):

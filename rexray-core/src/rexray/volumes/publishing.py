@@ -21,13 +21,15 @@ from rexray.types import Attachment, BlockDevice, Device, Directory, Instance, M
 from rexray.volumes.claims import Claims
 from rexray.volumes.mapping import block_devices
 from rexray.volumes.platform import Platform
-from rexray.volumes.preparing import Preparer, undone_on_error, working_on
+from rexray.volumes.preparing import GRACE_SECONDS, Preparer, undone_on_error, working_on
 from rexray.volumes.settings import VolumeSettings
 
 log = logging.getLogger(__name__)
 
 _PASSING = (Busy, TimedOut, Unavailable)
 """Errors that the same call may not meet again."""
+_ON_ITS_WAY = ("attaching", "busy", "detaching")
+"""States of an attachment in which a device may be there, and gone a moment later."""
 
 
 class BlockPublisher:
@@ -64,6 +66,8 @@ class BlockPublisher:
 
     def adoptable(self) -> Iterator[Record]:
         """The volumes of this host whose devices are mounted below the mount root."""
+        if self._platform.remote:
+            return
         try:
             names = sorted(os.listdir(self._mount_root))
         except FileNotFoundError:
@@ -102,17 +106,17 @@ class BlockPublisher:
         raise AssertionError("unreachable")
 
     def _publish(self, record: Record, request: MountRequest) -> Path:
-        target = self.target(record)
+        target, preparer = self.target(record), self.preparer  # what is not installed is said before anything is done
         with contextlib.ExitStack() as undo:
             undo.enter_context(undone_on_error(lambda: self._let_go(record)))
             attachment = self.attach(record, force=request.preempt or self._settings.preempt)
             faults.point("volume-attached")
-            source = self.preparer.connect(attachment)
+            source = preparer.connect(attachment)
             faults.point("volume-connected")
             self._refuse_foreign_mount(target, source)
             undo.enter_context(undone_on_error(lambda: self._platform.os.unmount(target)))
             self._mount_root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self.preparer.mount(
+            preparer.mount(
                 source,
                 target,
                 fs_type=request.fs_type,
@@ -173,9 +177,9 @@ class BlockPublisher:
                 self._platform.os.thaw(self.target(record))
 
     def attach(self, record: Record, *, force: bool = False) -> Attachment:
-        """Attach to this host; attached here already is success."""
+        """Attach to this host; attached here already is success, and what is on its way is the driver's to wait for."""
         found = self._attachment(record)
-        if found is not None:
+        if found is not None and found.status not in _ON_ITS_WAY:
             return found
         volume_id, here = VolumeId(record.volume_id), self.instance.id
         device = self._platform.node.next_device()
@@ -190,9 +194,13 @@ class BlockPublisher:
 
     def detach(self, record: Record, attachment: Attachment, *, force: bool = False) -> None:
         """Disconnect the device and detach from this host; ``InUse`` while anything of it is mounted."""
-        self.preparer.disconnect(attachment)
-        faults.point("volume-disconnected")
         volume_id, here = VolumeId(record.volume_id), self.instance.id
+        within(
+            self._settings.attach_timeout + GRACE_SECONDS,
+            working_on(volume_id),
+            lambda: self._platform.node.disconnect(attachment),
+        )
+        faults.point("volume-disconnected")
         within(
             self._settings.attach_timeout,
             working_on(volume_id),

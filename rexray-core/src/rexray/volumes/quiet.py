@@ -68,6 +68,8 @@ class QuietVolumes:
 
     def _mount_of(self, volume_id: VolumeId) -> Path | None:
         """A mount through which the volume can be written to on this host."""
+        if self._platform.remote:
+            return None
         try:
             ask = functools.partial(self._platform.storage.attachments, volume_id, self._instance)
             attachments = within(ASK_SECONDS, working_on(volume_id), ask)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Self
 
+from rexray.core_settings import CoreSettings
 from rexray.csi.plugin import SERVICES, CSIPlugin
 from rexray.errors import NotInstalled
 from rexray.locks import Locks
@@ -64,12 +65,16 @@ class Bridge(CSIPlugin):
             self._node = node, registry().os_driver(os_name(self._sources)).make(self._sources)
         return self._node
 
+    @property
+    def _remote(self) -> bool:
+        return self._sources.load(CoreSettings).remote_management
+
     def volume_driver(self) -> VolumeDriver:
         """The default volume driver over the same drivers."""
         from rexray.volumes.driver import DefaultVolumes
 
         node, os_driver = self.node()
-        platform = Platform(storage=self.storage(), node=node, make_os=lambda: os_driver)
+        platform = Platform(storage=self.storage(), node=node, make_os=lambda: os_driver, remote=self._remote)
         return DefaultVolumes(self._settings, platform, self._paths)
 
     def services(self, wanted: Collection[str] = SERVICES) -> Mapping[str, object]:
@@ -102,6 +107,6 @@ class Bridge(CSIPlugin):
         from rexray.volumes.quiet import QuietVolumes
 
         node, os_driver = self.node()
-        platform = Platform(storage=storage, node=node, make_os=lambda: os_driver)
+        platform = Platform(storage=storage, node=node, make_os=lambda: os_driver, remote=self._remote)
         volumes = QuietVolumes(platform, Locks(self._paths.run / "locks"))
         return QuietHost(volumes, StagedVolumes(self._paths, node.name), os_driver)
