@@ -29,7 +29,8 @@ def image(engine: Engine, tool: Callable[[str], str]) -> str:
 
 def rows(where: Path) -> int:
     """The rows that are committed; the database is whole."""
-    command = ["sqlite3", "-readonly", str(where / "db"), "PRAGMA integrity_check; SELECT count(*) FROM t"]
+    waiting = ["-cmd", ".timeout 20000"]  # for the writer's lock
+    command = ["sqlite3", "-readonly", *waiting, str(where / "db"), "PRAGMA integrity_check; SELECT count(*) FROM t"]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if answer.returncode:
         return 0
