@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rexray import faults
 from rexray.errors import Busy, InUse, InvalidRequest, NotFound, NotReady, RexrayError, TimedOut, Unavailable
@@ -14,7 +14,7 @@ from rexray.types import Attachment, Instance, InstanceId, Volume, VolumeId
 from rexray_driver_ec2.base import Ec2Calls
 from rexray_driver_ec2.refusals import code_of, text_of
 from rexray_driver_ec2.slots import Slots
-from rexray_driver_ec2.words import describe_attachment, describe_instance, is_root_of
+from rexray_driver_ec2.words import describe_attachment, describe_instance, held, holders_of, is_root_of
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import VolumeAttachmentTypeDef, VolumeTypeDef
@@ -94,8 +94,8 @@ class AttachCalls(Ec2Calls):
         item = self._describer.volume(volume_id)
         if item is not None and (holder := is_root_of(item)) and instance_id in (None, holder):
             raise InUse(f"volume {volume_id!r} is the root volume of instance {holder!r}, and stays there")
-        holders = [raw["InstanceId"] for raw in _held(item or {}) if raw.get("InstanceId")]
-        if instance_id is None and not holders and _held(item or {}):
+        holders = [raw["InstanceId"] for raw in held(item or {}) if raw.get("InstanceId")]
+        if instance_id is None and not holders and held(item or {}):
             raise InUse(f"volume {volume_id!r} is attached to another AWS service, which has to let it go")
         for holder in [instance_id] if instance_id else holders:
             self._detach(volume_id, holder, force=force)
@@ -103,7 +103,7 @@ class AttachCalls(Ec2Calls):
     def attachments(self, volume_id: VolumeId, instance_id: InstanceId | None = None) -> tuple[Attachment, ...]:
         """Where the volume is attached; raises ``NotFound``."""
         item = self._volume(volume_id)
-        found = (describe_attachment(item, raw) for raw in _held(item))
+        found = (describe_attachment(item, raw) for raw in held(item))
         return tuple(attachment for attachment in found if instance_id in (None, attachment.instance_id))
 
     def _ask_to_attach(self, volume_id: VolumeId, instance_id: InstanceId, name: str) -> None:
@@ -127,19 +127,18 @@ class AttachCalls(Ec2Calls):
         The error is raised where asking again would not help.
         """
         item = self._volume(volume_id)
-        held = _held(item)
-        mine = [raw for raw in held if raw.get("InstanceId") == instance_id]
+        mine = [raw for raw in held(item) if raw.get("InstanceId") == instance_id]
         if mine and mine[0]["State"] in ("attaching", "attached"):
             return mine[0].get("Device", "")
         if mine:
             self._until_detached(volume_id, instance_id)
             return None
-        if held and force and isinstance(error, InUse):
+        if held(item) and force and isinstance(error, InUse):
             self._refuse_unattachable(item, instance_id)
             self._take(volume_id)
             return None
-        if held:
-            raise InUse(f"volume {volume_id!r} is attached to {_names(held)}, not to {instance_id!r}") from None
+        if held(item):
+            raise InUse(f"volume {volume_id!r} is attached to {holders_of(item)}, not to {instance_id!r}") from None
         if item["State"] == "creating":
             self._describer.until(
                 f"making volume {volume_id!r}",
@@ -180,7 +179,7 @@ class AttachCalls(Ec2Calls):
             return self._volume(volume_id)
 
         def done(item: VolumeTypeDef) -> bool:
-            mine = [raw for raw in _held(item) if raw.get("InstanceId") == instance_id]
+            mine = [raw for raw in held(item) if raw.get("InstanceId") == instance_id]
             states, waited = [raw["State"] for raw in mine], time.monotonic() - since
             if not states and waited > VISIBLE_SECONDS:
                 raise Unavailable(f"volume {volume_id!r}: EC2 began to attach it to {instance_id!r} and gave up")
@@ -196,7 +195,7 @@ class AttachCalls(Ec2Calls):
             done,
             limit=(self._settings.stuck_attach_timeout + VISIBLE_SECONDS, "ec2.stuckAttachTimeout"),
         )
-        for raw in _held(item):
+        for raw in held(item):
             if raw.get("InstanceId") == instance_id and raw["State"] == "attached":
                 return describe_attachment(item, raw)
         return None
@@ -212,8 +211,8 @@ class AttachCalls(Ec2Calls):
                 raise
             if code != "IncorrectState":
                 return
-            held = _held(self._describer.volume(volume_id) or {})
-            if any(raw.get("InstanceId") == instance_id and raw["State"] == "attached" for raw in held):
+            now = held(self._describer.volume(volume_id) or {})
+            if any(raw.get("InstanceId") == instance_id and raw["State"] == "attached" for raw in now):
                 raise
         faults.point("ec2-detach-asked")
         self._until_detached(volume_id, instance_id)
@@ -223,8 +222,8 @@ class AttachCalls(Ec2Calls):
         seen: dict[str, str] = {}
 
         def ask() -> list[str]:
-            held = _held(self._describer.volume(volume_id) or {})
-            return [raw["State"] for raw in held if raw.get("InstanceId") == instance_id]
+            now = held(self._describer.volume(volume_id) or {})
+            return [raw["State"] for raw in now if raw.get("InstanceId") == instance_id]
 
         def done(states: list[str]) -> bool:
             seen["state"] = states[0] if states else ""
@@ -269,14 +268,6 @@ def _age(attachment: VolumeAttachmentTypeDef) -> float:
     """How long ago EC2 began to attach, in seconds."""
     since = attachment.get("AttachTime")
     return (datetime.now(UTC) - since).total_seconds() if since else 0.0
-
-
-def _held(item: Mapping[str, Any]) -> list[VolumeAttachmentTypeDef]:
-    return [raw for raw in item.get("Attachments", []) if raw["State"] != "detached"]
-
-
-def _names(held: list[VolumeAttachmentTypeDef]) -> str:
-    return ", ".join(raw.get("InstanceId") or "another AWS service" for raw in held)
 
 
 def _is_about_name(text: str, name: str) -> bool:

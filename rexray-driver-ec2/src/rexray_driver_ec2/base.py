@@ -12,7 +12,7 @@ from rexray_driver_ec2.api import Api
 from rexray_driver_ec2.describing import Describer
 from rexray_driver_ec2.metadata import Host
 from rexray_driver_ec2.settings import Ec2Settings
-from rexray_driver_ec2.words import CLONE, PROVIDER, describe_volume, is_visible, name_tag
+from rexray_driver_ec2.words import CLONE, ENDED, PROVIDER, describe_volume, is_visible, name_tag
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import SnapshotTypeDef, VolumeTypeDef
@@ -51,7 +51,7 @@ class Ec2Calls:
     def _volume(self, volume_id: VolumeId) -> VolumeTypeDef:
         """The volume as it is now; ``NotFound`` if it does not exist, or is not this service's to see."""
         found = self._describer.volume(volume_id)
-        if found is None or found["State"] in ("deleting", "deleted") or not is_visible(found, self._settings.tag):
+        if found is None or found["State"] in ENDED or not is_visible(found, self._settings.tag):
             raise self._unknown(volume_id)
         return found
 

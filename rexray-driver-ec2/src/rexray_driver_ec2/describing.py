@@ -12,7 +12,7 @@ from rexray_driver_ec2.api import Api
 from rexray_driver_ec2.batching import Batcher
 from rexray_driver_ec2.refusals import code_of, text_of
 from rexray_driver_ec2.settings import Ec2Settings
-from rexray_driver_ec2.words import NAME, name_pattern, tag_of
+from rexray_driver_ec2.words import ENDED, NAME, name_pattern, tag_of
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import (
@@ -33,7 +33,6 @@ PAGE = 500
 LONGEST_DELAY = 4.0
 
 _ID = re.compile(r"(vol|snap|i)-([0-9a-f]{17}|[0-9a-f]{8})")
-_ENDED = frozenset({"deleting", "deleted"})
 
 
 class Describer:
@@ -149,7 +148,7 @@ class Describer:
                 **_filtered(filters), PaginationConfig={"PageSize": PAGE}
             )
             for page in pages:
-                yield from (item for item in page["Volumes"] if item.get("State") not in _ENDED)
+                yield from (item for item in page["Volumes"] if item.get("State") not in ENDED)
 
     def _snapshot_pages(self, filters: Sequence[FilterTypeDef]) -> Iterator[SnapshotTypeDef]:
         with self._api.calling("DescribeSnapshots", region=self._region) as ec2:

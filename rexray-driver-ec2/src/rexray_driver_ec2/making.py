@@ -24,7 +24,7 @@ from rexray_driver_ec2.cloning import CloneCalls
 from rexray_driver_ec2.refusals import code_of, is_unsure
 from rexray_driver_ec2.tokens import Tokens
 from rexray_driver_ec2.wishes import Wanted
-from rexray_driver_ec2.words import NAME, is_root_of, names_only, tag_of
+from rexray_driver_ec2.words import ENDED, NAME, holders_of, is_root_of, names_only, tag_of
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import CreateVolumeRequestTypeDef, VolumeTypeDef
@@ -79,8 +79,10 @@ class MakingCalls(CloneCalls):
                 raise
             self._tokens.removed(volume_id)  # maybe by this call, whose first answer was lost
         except InUse:
-            held = self._describer.volume(volume_id) or {}
-            raise InUse(f"volume {volume_id!r} is attached to {_holders(held)}: detach it first") from None
+            item = self._describer.volume(volume_id) or {}
+            raise InUse(
+                f"volume {volume_id!r} is attached to {holders_of(item) or 'an instance'}: detach it first"
+            ) from None
 
     def _find(self, tag: str) -> VolumeTypeDef | None:
         """The one volume of that name; an instance's root volume is not one that may be used as such."""
@@ -186,7 +188,7 @@ class MakingCalls(CloneCalls):
             time.sleep(delay)
             delay = min(delay * 2, 4.0)
             found = self._describer.volume(volume_id)
-        if found["State"] in ("deleting", "deleted") or (age > REPLAY_SECONDS and not is_it(found)):
+        if found["State"] in ENDED or (age > REPLAY_SECONDS and not is_it(found)):
             return None
         if found["State"] == "error":
             self._delete(VolumeId(volume_id))
@@ -242,8 +244,3 @@ def _age(answer: Mapping[str, Any]) -> float:
     now = parsedate_to_datetime(date) if date else datetime.now(UTC)
     made: datetime = answer["CreateTime"]
     return (now - made).total_seconds()
-
-
-def _holders(item: Mapping[str, Any]) -> str:
-    found = [raw.get("InstanceId") or "another AWS service" for raw in item.get("Attachments", [])]
-    return ", ".join(found) or "an instance"

@@ -14,11 +14,13 @@ from rexray_driver_ec2.making import MakingCalls
 from rexray_driver_ec2.refusals import code_of
 from rexray_driver_ec2.wishes import ADJUSTABLE
 from rexray_driver_ec2.words import (
+    ENDED,
     LINEAGE,
     LONGEST_LINEAGE,
     NAME,
     REPLACES,
     describe_snapshot,
+    holders_of,
     is_visible,
     tag_of,
     tags_for,
@@ -41,7 +43,7 @@ class RollbackCalls(MakingCalls, Rollback):
         with self._making(f"rollback of {volume_id}"):
             new = next(iter(self._describer.volumes_tagged(REPLACES, mark)), None)
             old = self._describer.volume(volume_id)
-            if old is None or old["State"] in ("deleting", "deleted"):
+            if old is None or old["State"] in ENDED:
                 if new is None or not is_visible(new, self._settings.tag):
                     raise self._unknown(volume_id)
                 return self._described(new)
@@ -133,9 +135,8 @@ def _dry_run() -> Iterator[None]:
 
 
 def _refuse_attached(item: VolumeTypeDef) -> None:
-    holders = [raw.get("InstanceId", "") for raw in item.get("Attachments", []) if raw["State"] != "detached"]
-    if holders:
-        raise InUse(f"volume {item['VolumeId']!r} is attached to {', '.join(holders)}: detach it first")
+    if holders := holders_of(item):
+        raise InUse(f"volume {item['VolumeId']!r} is attached to {holders}: detach it first")
 
 
 def _is_like(new: VolumeTypeDef, old: VolumeTypeDef) -> bool:

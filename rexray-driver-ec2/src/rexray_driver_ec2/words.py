@@ -75,14 +75,25 @@ def own_name(item: Mapping[str, Any], tag: str) -> str:
     return name.removeprefix(f"{tag}/") if tag else name
 
 
+ENDED = frozenset({"deleting", "deleted"})
+"""States of a volume that is gone, or as good as gone."""
 ROOT_DEVICES = frozenset({"/dev/sda", "/dev/sda1", "/dev/xvda", "sda", "sda1", "xvda"})
 """Device names by which EC2 attaches root volumes."""
 
 
+def held(item: Mapping[str, Any]) -> list[VolumeAttachmentTypeDef]:
+    """The attachments that a volume has, those that are coming and going too."""
+    return [raw for raw in item.get("Attachments", []) if raw["State"] != "detached"]
+
+
+def holders_of(item: Mapping[str, Any]) -> str:
+    """Who has a volume, for a message."""
+    return ", ".join(raw.get("InstanceId") or "another AWS service" for raw in held(item))
+
+
 def is_root_of(item: Mapping[str, Any]) -> str:
     """The instance whose root volume that is, empty if it is none's."""
-    roots = (raw for raw in item.get("Attachments", []) if raw.get("Device") in ROOT_DEVICES)
-    return next((raw.get("InstanceId") or "?" for raw in roots if raw["State"] != "detached"), "")
+    return next((raw.get("InstanceId") or "?" for raw in held(item) if raw.get("Device") in ROOT_DEVICES), "")
 
 
 def names_only(items: Sequence[VolumeTypeDef]) -> list[VolumeTypeDef]:
@@ -93,7 +104,7 @@ def names_only(items: Sequence[VolumeTypeDef]) -> list[VolumeTypeDef]:
 
 def describe_volume(item: VolumeTypeDef, *, tag: str, here: str) -> Volume:
     """A volume; ``here`` is this host's instance id, empty where there is none."""
-    found = tuple(describe_attachment(item, raw) for raw in item.get("Attachments", []) if raw["State"] != "detached")
+    found = tuple(describe_attachment(item, raw) for raw in held(item))
     fields = {
         "throughput": str(item.get("Throughput") or ""),
         "kmsKeyId": item.get("KmsKeyId", ""),
@@ -131,7 +142,7 @@ def describe_attachment(item: VolumeTypeDef, raw: VolumeAttachmentTypeDef) -> At
 
 
 def _state(item: VolumeTypeDef, here: str) -> AttachmentState:
-    holders = {raw.get("InstanceId", "") for raw in item.get("Attachments", []) if raw["State"] != "detached"}
+    holders = {raw.get("InstanceId", "") for raw in held(item)}
     if here and here in holders:
         return AttachmentState.ATTACHED
     if holders or item["State"] == "in-use":
