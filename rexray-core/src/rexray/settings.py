@@ -17,7 +17,6 @@ An empty variable is one that is not set.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from rexray.errors import SettingsError
+from rexray.hints import nearest
 
 T = TypeVar("T")
 
@@ -128,8 +128,8 @@ class Option:
             shown = "the value" if self.secret else repr(value)
             raise SettingsError(f"{origin}: {shown} is not {self._expected()}") from None
         if self.choices and parsed not in self.choices:
-            near = difflib.get_close_matches(str(parsed), self.choices, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            near = nearest(str(parsed), self.choices)
+            hint = f"; did you mean {near!r}?" if near else ""
             raise SettingsError(f"{origin}: {parsed!r} is not one of {', '.join(self.choices)}{hint}")
         return parsed
 
@@ -337,6 +337,6 @@ def check_files(sources: Sources, known: Iterable[type]) -> None:
     for path, content in sources.files:
         for name in content:
             if name.split(".")[0] in roots and name not in keys:
-                near = difflib.get_close_matches(name, keys, 1)
-                hint = f"did you mean {keys[near[0]]!r}?" if near else "remove it, or install the plug-in that has it"
+                near = nearest(name, keys)
+                hint = f"did you mean {keys[near]!r}?" if near else "remove it, or install the plug-in that has it"
                 raise SettingsError(f"{path}: unknown setting {name!r}; {hint}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import click
 from click.exceptions import NoSuchOption
 
 from rexray.cli.app import App, all_settings
+from rexray.hints import nearest
 
 FORMATS = ("table", "yaml", "json", "jsonp", "template")
 
@@ -154,9 +154,9 @@ def _take_setting_flag(app: App, error: NoSuchOption, args: list[str]) -> list[s
     option = flags.get(asked)
     if option is None:
         known = [*(option.flags[0] for option in flags.values()), *_flags_of(error.ctx)]
-        near = difflib.get_close_matches(asked, (flag.lower() for flag in known), 1, 0.75)
+        near = nearest(asked, (flag.lower() for flag in known), 0.75)
         raise NoSuchOption(
-            error.option_name, possibilities=[flag for flag in known if flag.lower() in near][:1], ctx=error.ctx
+            error.option_name, possibilities=[flag for flag in known if flag.lower() == near][:1], ctx=error.ctx
         )
     for index, word in enumerate(args):
         if word.split("=", 1)[0].lower() != asked:
@@ -222,8 +222,8 @@ class Group(_Shared, click.Group):
         """As click does, with a suggestion for an unknown command (exit status 2)."""
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             names = [*self.list_commands(ctx), *self.aliases]
-            near = difflib.get_close_matches(args[0], names, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            near = nearest(args[0], names)
+            hint = f" Did you mean {near!r}?" if near else ""
             raise click.UsageError(f"unknown command {args[0]!r} for {ctx.command_path!r}.{hint}", ctx)
         return super().resolve_command(ctx, args)
 

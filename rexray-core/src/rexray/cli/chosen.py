@@ -9,7 +9,6 @@ from typing import TypeVar
 from rexray import catalog
 from rexray.cli.app import App
 from rexray.core_settings import CoreSettings
-from rexray.csi.settings import CSISettings
 from rexray.drivers import Driver, OSDriver, VolumeDriver
 from rexray.errors import InvalidRequest, NotInstalled, SettingsError
 from rexray.registry import registry
@@ -46,6 +45,8 @@ def volume_driver(app: App) -> VolumeDriver:
 
 def _has_service(app: App) -> bool:
     """Whether a CSI service is to be talked to: one that is named, or one whose socket is where it would be."""
+    from rexray.csi.settings import CSISettings
+
     settings = app.load(CSISettings)
     return bool(settings.endpoint) or Path(settings.endpoint_or_default(app.paths)).exists()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +11,7 @@ import click
 from rexray.cli.targets import Target
 from rexray.cli.verbs import F
 from rexray.errors import InvalidRequest, NotFound, Unsupported
+from rexray.hints import nearest
 from rexray.mixins import Snapshots
 from rexray.types import Snapshot, SnapshotId, VolumeId
 
@@ -82,6 +82,6 @@ class Finder:
             return found[0]
         of = f" of volume {self._volume_id!r}" if self._volume_id else ""
         words = {name for item in known for name in (item.id, item.name)} - {target.word}
-        near = difflib.get_close_matches(target.word, words, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        near = nearest(target.word, words)
+        hint = f"; did you mean {near!r}?" if near else ""
         raise NotFound(f"snapshot {target.word!r}{of} does not exist{hint}")

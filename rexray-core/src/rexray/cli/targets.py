@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from rexray.cli.rows import Row, volume_columns, volume_row
 from rexray.cli.verbs import F, Manner, each
 from rexray.drivers import VolumeDriver
 from rexray.errors import NotFound, RexrayError
+from rexray.hints import nearest
 from rexray.types import Volume
 
 
@@ -83,10 +83,8 @@ def hinted(error: NotFound, word: str, driver: VolumeDriver) -> NotFound:
         return error
     if word in known.values():
         return error
-    near = difflib.get_close_matches(word.lower(), known, 1) or [
-        name for name in known if name.startswith(word.lower())
-    ]
-    return NotFound(f"{error}; did you mean {known[near[0]]!r}?") if near else error
+    near = nearest(word.lower(), known) or next((name for name in known if name.startswith(word.lower())), None)
+    return NotFound(f"{error}; did you mean {known[near]!r}?") if near else error
 
 
 @dataclass(frozen=True, kw_only=True)

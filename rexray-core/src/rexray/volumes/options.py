@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from rexray.drivers import StorageDriver
 from rexray.errors import InvalidRequest, NotFound, OutOfRange, SettingsError, Unsupported
+from rexray.hints import nearest
 from rexray.mixins import Clone, Encrypted, Snapshots
 from rexray.sizes import format_size, parse_size
 from rexray.types import SnapshotId, Volume, VolumeId, VolumeSpec
@@ -139,8 +139,8 @@ def _known(options: Mapping[str, str], known: Mapping[str, str]) -> dict[str, st
     for option, value in options.items():
         key = option.lower()
         if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}"
+            near = nearest(key, known)
+            hint = f"; did you mean {near!r}?" if near else f"; there are {', '.join(known)}"
             raise InvalidRequest(f"option {option!r} is unknown{hint}")
         canonical = {"type": "volumetype", "newfstype": "fstype"}.get(key, key)
         if given.setdefault(canonical, value) != value:
@@ -152,8 +152,8 @@ def _check_filesystem(context: Mapping[str, str]) -> None:
     """What would only come out at the first mount is refused when the volume is made."""
     fs_type = context.get("fstype", MAKEABLE[0])
     if fs_type not in MAKEABLE:
-        near = difflib.get_close_matches(fs_type, MAKEABLE, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(MAKEABLE)}"
+        near = nearest(fs_type, MAKEABLE)
+        hint = f"; did you mean {near!r}?" if near else f"; there are {', '.join(MAKEABLE)}"
         raise InvalidRequest(f"option fstype: {fs_type!r} is unknown{hint}")
     for option in context.get("mountoptions", "").split(","):
         if option.partition("=")[0] in _OTHER_OPERATIONS:

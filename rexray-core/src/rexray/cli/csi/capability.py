@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
-
 import click
 
 from rexray.csi._pb import csi_pb2 as pb
+from rexray.hints import nearest
 
 _Mode = pb.VolumeCapability.AccessMode.Mode
 
@@ -38,8 +37,8 @@ def _mode(word: str) -> str:
     names = {key: mode for mode, number in _Mode.items() for key in (mode, str(number))}
     if name in names:
         return names[name]
-    near = difflib.get_close_matches(name, _Mode.keys(), 1)
-    hint = f"did you mean {near[0]}?" if near else f"say one of {', '.join(_Mode.keys())}"
+    near = nearest(name, _Mode.keys())
+    hint = f"did you mean {near}?" if near else f"say one of {', '.join(_Mode.keys())}"
     raise click.BadParameter(f"{word!r} is no access mode: {hint}")
 
 
