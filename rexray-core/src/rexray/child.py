@@ -6,12 +6,15 @@ import os
 import select
 import shutil
 import signal
-import subprocess
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rexray.errors import RexrayError, TimedOut, Unsupported
+
+if TYPE_CHECKING:
+    import subprocess
 
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 _AFTER_KILL = 1.0
@@ -58,6 +61,8 @@ def run(command: Sequence[str], *, seconds: float, action: str, keep: tuple[int,
     ``action`` says in an error what was going on. ``keep`` are file descriptors that the program holds open too. Its
     output goes to memory and not to a pipe: what it leaves running in the background would keep a pipe open.
     """
+    import subprocess  # takes longer than all else here, and not every command runs a program
+
     with _memory("stdout") as stdout, _memory("stderr") as stderr:
         environment = {"PATH": search_path(), "LC_ALL": "C", "HOME": os.environ.get("HOME", "/")}
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import click
 from click.exceptions import NoSuchOption
 
 from rexray.cli.app import App, all_settings
+from rexray.errors import BrokenPlugin
 from rexray.hints import nearest
 
 FORMATS = ("table", "yaml", "json", "jsonp", "template")
@@ -185,6 +187,15 @@ class Command(_Shared):
     """A command with the global flags."""
 
 
+def load_command(name: str, target: str) -> click.Command:
+    """Import the command that ``target``, ``module:attribute``, is; ``BrokenPlugin`` if it is none."""
+    module, _, attribute = target.partition(":")
+    command = getattr(importlib.import_module(module), attribute)
+    if not isinstance(command, click.Command):
+        raise BrokenPlugin(f"command {name!r}: {target} is not a click command")
+    return command
+
+
 class Group(_Shared, click.Group):
     """A group with the global flags, whose commands may have aliases: ``@group.command("rm", aliases=("del",))``."""
 
@@ -193,6 +204,7 @@ class Group(_Shared, click.Group):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.aliases: dict[str, str] = {}
+        self._targets: dict[str, str] = {}
 
     def command(  # type: ignore[override] # not as a bare decorator, which click's also is
         self, *args: Any, aliases: Sequence[str] = (), **kwargs: Any
@@ -212,9 +224,21 @@ class Group(_Shared, click.Group):
         if command.name is not None:
             self.aliases.update(dict.fromkeys(aliases, command.name))
 
+    def add_target(self, name: str, target: str, aliases: Sequence[str] = ()) -> None:
+        """Give the group the command that ``target``, ``module:attribute``, is: imported when it is first needed."""
+        self._targets[name] = target
+        self.aliases.update(dict.fromkeys(aliases, name))
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of all commands, sorted."""
+        return sorted({*super().list_commands(ctx), *self._targets})
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name or alias."""
-        return super().get_command(ctx, self.aliases.get(cmd_name, cmd_name))
+        name = self.aliases.get(cmd_name, cmd_name)
+        if name in self._targets:
+            return load_command(name, self._targets[name])
+        return super().get_command(ctx, name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 
 import click
 
-from rexray.cli.base import Group, app_of, write_settings_flags
+from rexray.cli.base import Group, app_of, load_command, write_settings_flags
 from rexray.cli.commands import CommandSpec
 from rexray.cli.discovery import command_plugins
-from rexray.errors import BrokenPlugin, NotInstalled
+from rexray.errors import NotInstalled
 
 CORE_COMMANDS = (
     CommandSpec(name="volume", help="The volume manager", target="rexray.cli.volume:volume"),
@@ -55,11 +54,7 @@ class Root(Group):
             if _named(SERVER_COMMANDS, cmd_name):
                 raise NotInstalled(f"'rexray {cmd_name}' is not installed: pip install rexray-server")
             return None
-        module, _, attribute = spec.target.partition(":")
-        command = getattr(importlib.import_module(module), attribute)
-        if not isinstance(command, click.Command):
-            raise BrokenPlugin(f"command {cmd_name!r}: {spec.target} is not a click command")
-        return command
+        return load_command(cmd_name, spec.target)
 
     def _specs(self) -> Mapping[str, CommandSpec]:
         """The commands for the help: the plug-ins are loaded only if one of them may bring others than these."""

@@ -12,8 +12,6 @@ from rexray.cli.output import emit
 from rexray.cli.rows import BLOCK_DEVICE, Row, block_device_row, volume_columns, volume_row
 from rexray.cli.targets import Target, Verb, find, volume_targets
 from rexray.cli.verbs import Manner
-from rexray.cli.volume_changes import create, expand, remove
-from rexray.cli.volume_mounts import attach, detach, mount, unmount
 from rexray.types import AttachmentState
 
 
@@ -82,14 +80,10 @@ def path(targets: tuple[Target, ...]) -> None:
     Verb(driver=driver, manner=Manner(), doing="looking for", columns=("name", "path"), line="path").run(targets, act)
 
 
-for command, aliases in (
-    (create, ("c", "n", "new")),
-    (expand, ()),
-    (remove, ("r", "remove", "delete", "del")),
-    (attach, ("a",)),
-    (detach, ("d",)),
-    (mount, ("m",)),
-    (unmount, ("u", "umount")),
-):
-    volume.add_command(command)
-    volume.add_aliases(command, aliases)
+volume.add_target("create", "rexray.cli.volume_changes:create", ("c", "n", "new"))
+volume.add_target("expand", "rexray.cli.volume_changes:expand")
+volume.add_target("rm", "rexray.cli.volume_changes:remove", ("r", "remove", "delete", "del"))
+volume.add_target("attach", "rexray.cli.volume_mounts:attach", ("a",))
+volume.add_target("detach", "rexray.cli.volume_mounts:detach", ("d",))
+volume.add_target("mount", "rexray.cli.volume_mounts:mount", ("m",))
+volume.add_target("unmount", "rexray.cli.volume_mounts:unmount", ("u", "umount"))
