@@ -55,11 +55,14 @@ def need(program: str, package: str) -> str:
     return path
 
 
-def run(command: Sequence[str], *, seconds: float, action: str, keep: tuple[int, ...] = ()) -> Ended:
+def run(
+    command: Sequence[str], *, seconds: float, action: str, keep: tuple[int, ...] = (), most: int = 1 << 16
+) -> Ended:
     """Run a program to its end; ``TimedOut`` after that many seconds, with it and all its children killed.
 
     ``action`` says in an error what was going on. ``keep`` are file descriptors that the program holds open too. Its
-    output goes to memory and not to a pipe: what it leaves running in the background would keep a pipe open.
+    output goes to memory and not to a pipe: what it leaves running in the background would keep a pipe open. Of each
+    stream ``most`` bytes are read.
     """
     import subprocess  # takes longer than all else here, and not every command runs a program
 
@@ -89,8 +92,8 @@ def run(command: Sequence[str], *, seconds: float, action: str, keep: tuple[int,
         return Ended(
             program=os.path.basename(command[0]),
             status=process.returncode,
-            stdout=_content(stdout),
-            stderr=_content(stderr),
+            stdout=_content(stdout, most),
+            stderr=_content(stderr, most),
         )
 
 
@@ -107,8 +110,8 @@ class _memory:
         os.close(self._fd)
 
 
-def _content(fd: int) -> str:
-    size = min(os.fstat(fd).st_size, 1 << 16)
+def _content(fd: int, most: int) -> str:
+    size = min(os.fstat(fd).st_size, most)
     return os.pread(fd, size, 0).decode(errors="replace")
 
 

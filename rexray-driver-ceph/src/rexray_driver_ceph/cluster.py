@@ -1,0 +1,72 @@
+"""Ceph's programs, as the settings say which cluster and which user are meant."""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import Any
+
+from rexray import child
+from rexray.errors import RexrayError, TimedOut, Unavailable
+from rexray_driver_ceph.names import Pool
+from rexray_driver_ceph.refusals import refusal
+from rexray_driver_ceph.settings import RbdSettings
+
+PACKAGE = "ceph-common"
+"""The package with ``ceph``, ``rados`` and ``rbd``, of Debian, Ubuntu and the Red Hat family alike."""
+_OUTPUT = 1 << 30
+"""The most that is read of a program's output: a list of millions of images."""
+
+
+class Cluster:
+    """One cluster, by one user. Nothing is asked of it before the first call."""
+
+    def __init__(self, settings: RbdSettings) -> None:
+        settings.check()
+        self._settings = settings
+
+    @functools.cached_property
+    def default_pool(self) -> Pool:
+        """The pool of volumes that name no other."""
+        return Pool.parse(self._settings.default_pool)
+
+    @functools.cached_property
+    def arguments(self) -> tuple[str, ...]:
+        """What every program is told: which cluster, and as whom."""
+        settings = self._settings
+        given = (
+            ("--conf", settings.conf),
+            ("--mon-host", settings.monitors),
+            ("--id", settings.user),
+            ("--keyring", settings.keyring),
+        )
+        return tuple(word for name, value in given if value for word in (name, value)) + settings.extra_arguments
+
+    def run(self, program: str, *words: str, action: str, seconds: float | None = None) -> str:
+        """Run ``ceph``, ``rbd`` or ``rados`` and give its output; ``action`` says in an error what was going on.
+
+        ``Unavailable`` where a question, which has no ``seconds`` of its own, is not answered in time.
+        """
+        ended = self.attempt(program, *words, action=action, seconds=seconds)
+        if ended.status != 0:
+            raise refusal(ended, action)
+        return ended.stdout
+
+    def attempt(self, program: str, *words: str, action: str, seconds: float | None = None) -> child.Ended:
+        """The same, for a caller that has a use for its failure."""
+        path = child.need(program, PACKAGE)
+        limit = self._settings.timeout if seconds is None else seconds
+        try:
+            return child.run([path, *self.arguments, *words], seconds=limit, action=action, most=_OUTPUT)
+        except TimedOut as error:
+            if seconds is not None:
+                raise
+            raise Unavailable(f"{error}: does the cluster answer? (rbd.timeout)") from None
+
+    def ask(self, program: str, *words: str, action: str) -> Any:
+        """The answer to a question, which the program gives in JSON."""
+        text = self.run(program, "--format", "json", *words, action=action)
+        try:
+            return json.loads(text)
+        except ValueError:
+            raise RexrayError(f"cannot {action}: {program} did not answer in JSON: {text[:60]!r}") from None

@@ -1,0 +1,95 @@
+"""What an image is called: by Ceph, in a volume's id, and for people.
+
+Facts: rbd(8), "image-spec": ``[POOL/[NAMESPACE/]]IMAGE[@SNAPSHOT]``; ``/`` and ``@`` are in no name. Dots may be in any.
+krbd takes its words from a line with blanks between them, so that a name with a blank cannot be mapped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, replace
+from typing import Self
+
+from rexray.errors import InvalidRequest
+
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,94}")
+"""Image names that every client takes. 96 bytes with their end are what librbd's first format has room for."""
+_HASHED = "rexray-"
+"""How an image's name begins that was made of a volume's name that no image can have."""
+_PART = re.compile(r"[^/@\s\x00-\x1f\x7f]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A pool, or one of its namespaces: ``POOL`` or ``POOL/NAMESPACE``."""
+
+    name: str
+    namespace: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """``InvalidRequest`` for what is neither."""
+        parts = text.split("/")
+        if len(parts) > 2 or not all(_PART.fullmatch(part) for part in parts):
+            raise InvalidRequest(f"{text!r} is not a pool such as rbd, nor a namespace such as rbd/tenant")
+        return cls(*parts)
+
+    def __str__(self) -> str:
+        return f"{self.name}/{self.namespace}" if self.namespace else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """An image, or one of its snapshots: ``POOL/[NAMESPACE/]IMAGE[@SNAPSHOT]``, which is a volume's or snapshot's id."""
+
+    pool: Pool
+    image: str
+    snapshot: str = ""
+
+    @classmethod
+    def parse(cls, text: str, default: Pool) -> Self:
+        """The image or snapshot of that id; ``InvalidRequest`` for what is no id.
+
+        ``POOL.IMAGE``, the original's form, is understood where there is no ``/``: its pool ends at the first dot. A
+        single word is an image of the default pool.
+        """
+        path, at, snapshot = text.partition("@")
+        *place, image = path.split("/")
+        if not place:
+            before, dot, rest = path.partition(".")
+            if dot and before and rest:
+                place, image = [before], rest
+        pool = Pool.parse("/".join(place)) if place else default
+        if not _PART.fullmatch(image) or (at and not _PART.fullmatch(snapshot)):
+            raise InvalidRequest(f"{text!r} is not the id of an image such as rbd/data, nor of its snapshot")
+        return cls(pool, image, snapshot)
+
+    def __str__(self) -> str:
+        return f"{self.pool}/{self.image}" + (f"@{self.snapshot}" if self.snapshot else "")
+
+    def at(self, snapshot: str) -> Self:
+        """A snapshot of the image."""
+        return replace(self, snapshot=snapshot)
+
+    @property
+    def whole(self) -> Self:
+        """The image without the snapshot."""
+        return replace(self, snapshot="")
+
+
+def image_name(volume_name: str) -> str:
+    """What the image of a volume is called: the volume's own name, or a stable hash where Ceph cannot have that."""
+    if _PLAIN.fullmatch(volume_name) and not volume_name.startswith(_HASHED):
+        return volume_name
+    return _HASHED + hashlib.sha256(volume_name.encode()).hexdigest()[:32]
+
+
+def foreign_name(spec: Spec, default: Pool) -> str:
+    """What a volume is called that REX-Ray did not make: its image's name, with the pool where it is not the default.
+
+    That is the form in which the original named volumes of other pools.
+    """
+    if spec.pool == default:
+        return spec.image
+    return ".".join(filter(None, (spec.pool.name, spec.pool.namespace, spec.image)))
