@@ -8,6 +8,7 @@ from typing import Any
 
 from rexray import child
 from rexray.errors import RexrayError, TimedOut, Unavailable
+from rexray_driver_ceph.identity import Identity, identify
 from rexray_driver_ceph.names import Pool
 from rexray_driver_ceph.refusals import refusal
 from rexray_driver_ceph.settings import RbdSettings
@@ -31,16 +32,14 @@ class Cluster:
         return Pool.parse(self._settings.default_pool)
 
     @functools.cached_property
+    def identity(self) -> Identity:
+        """Which cluster is meant, and as whom."""
+        return identify(self._settings)
+
+    @functools.cached_property
     def arguments(self) -> tuple[str, ...]:
         """What every program is told: which cluster, and as whom."""
-        settings = self._settings
-        given = (
-            ("--conf", settings.conf),
-            ("--mon-host", settings.monitors),
-            ("--id", settings.user),
-            ("--keyring", settings.keyring),
-        )
-        return tuple(word for name, value in given if value for word in (name, value)) + settings.extra_arguments
+        return self.identity.arguments
 
     def run(self, program: str, *words: str, action: str, seconds: float | None = None) -> str:
         """Run ``ceph``, ``rbd`` or ``rados`` and give its output; ``action`` says in an error what was going on.

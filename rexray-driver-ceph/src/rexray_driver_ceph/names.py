@@ -1,7 +1,7 @@
 """What an image is called: by Ceph, in a volume's id, and for people.
 
-Facts: rbd(8), "image-spec": ``[POOL/[NAMESPACE/]]IMAGE[@SNAPSHOT]``; ``/`` and ``@`` are in no name. Dots may be in any.
-krbd takes its words from a line with blanks between them, so that a name with a blank cannot be mapped.
+Facts: rbd(8), "image-spec": ``[POOL/[NAMESPACE/]]IMAGE[@SNAPSHOT]``; ``/`` and ``@`` are in no name, and
+dots may be in any. krbd takes its words from a line with blanks between them: a name with a blank cannot be mapped.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """An image, or one of its snapshots: ``POOL/[NAMESPACE/]IMAGE[@SNAPSHOT]``, which is a volume's or snapshot's id."""
+    """An image or one of its snapshots; its text, ``POOL/[NAMESPACE/]IMAGE[@SNAPSHOT]``, is an id of the contract."""
 
     pool: Pool
     image: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,6 @@ from rexray.settings import setting
 
 MAPPERS = ("krbd", "nbd", "loop")
 """The ways in which an image becomes a block device, in the order in which they are tried."""
-_CLIENT = ("--id", "--user", "--name", "-n", "-i")
-_SECRET = ("--key", "-K", "--secret")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,30 +100,6 @@ class RbdSettings:
             check_name(self.instance, "instance id")
         except InvalidRequest as error:
             raise SettingsError(f"rbd.instanceID: {error}") from None
-        self._check_arguments()
-
-    def _check_arguments(self) -> None:
-        for word in self.extra_arguments:
-            if word.split("=", 1)[0] in _SECRET:
-                raise SettingsError(
-                    f"rbd.cephArgs: {word.split('=', 1)[0]} would show the key to every user of this host: put it into "
-                    "a file and say rbd.keyring"
-                )
-        if self.user and self.names_client:
-            raise SettingsError("rbd.user and rbd.cephArgs both name a client: leave one of them out")
-
-    @property
-    def extra_arguments(self) -> tuple[str, ...]:
-        """``cephArgs`` as words; ``SettingsError`` where a quotation does not end."""
-        try:
-            return tuple(shlex.split(self.ceph_args))
-        except ValueError as error:
-            raise SettingsError(f"rbd.cephArgs: {error}") from None
-
-    @property
-    def names_client(self) -> bool:
-        """Whether ``cephArgs`` names the Ceph user."""
-        return any(word.split("=", 1)[0] in _CLIENT for word in self.extra_arguments)
 
     @property
     def instance(self) -> str:

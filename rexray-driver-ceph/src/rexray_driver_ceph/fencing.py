@@ -1,0 +1,84 @@
+"""Clients that have an image open: whether they live, and how they are shut out.
+
+A client that has an image open watches its header and says so again and again; of one that died the cluster knows
+after ``osd_client_watch_timeout`` (30 s). A client on the blocklist cannot read or write any more from the moment on
+at which the OSDs know: then it is gone from the watchers as well.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+
+from rexray import faults
+from rexray.errors import InUse, TimedOut
+from rexray_driver_ceph.cluster import Cluster
+from rexray_driver_ceph.images import Image
+from rexray_driver_ceph.reading import Reader
+from rexray_driver_ceph.refusals import number, refusal
+from rexray_driver_ceph.settings import RbdSettings
+
+BLOCKED_SECONDS = 5 * 365 * 24 * 3600
+"""How long a client stays shut out: one that hung must not write when it wakes up. Its address is never another's."""
+_SHORTEST, _LONGEST = 0.2, 2.0
+"""Seconds between two looks."""
+
+
+class Fence:
+    """Waits for clients, and shuts them out."""
+
+    def __init__(self, settings: RbdSettings, cluster: Cluster, reader: Reader) -> None:
+        self._settings = settings
+        self._cluster = cluster
+        self._reader = reader
+
+    def wait_closed(self, image: Image) -> tuple[str, ...]:
+        """The clients that have the image open and live; empty once nobody has, which is waited for.
+
+        Whoever is there after ``rbd.watcherTimeout`` lives: a dead one would have been forgotten by then.
+        """
+        until = time.monotonic() + self._settings.watcher_timeout
+        pause, watchers = _SHORTEST, image.watchers
+        while watchers and time.monotonic() < until:
+            time.sleep(pause)
+            pause = min(pause * 2, _LONGEST)
+            watchers = self._watchers(image)
+        return watchers
+
+    def shut_out(self, image: Image) -> None:
+        """Shut out every client that has the image open, and wait until none of them can write any more."""
+        until = time.monotonic() + self._settings.watcher_timeout
+        blocked: set[str] = set()
+        watchers = set(image.watchers)
+        while watchers:
+            for address in sorted(watchers - blocked):
+                self._block(address)
+                faults.point("rbd-client-blocked")
+            blocked |= watchers
+            if time.monotonic() > until:
+                raise TimedOut(f"image {image.spec}: still open by {', '.join(sorted(watchers))} after shutting it out")
+            time.sleep(_SHORTEST)
+            watchers = set(self._watchers(image))
+
+    def _watchers(self, image: Image) -> tuple[str, ...]:
+        now = self._reader.image(image.spec)
+        return now.watchers if now is not None and now.id == image.id else ()
+
+    def _block(self, address: str) -> None:
+        action = f"shut out the client at {address}"
+        words = ("add", address, str(BLOCKED_SECONDS))
+        ended = self._cluster.attempt("ceph", "osd", "blocklist", *words, action=action)
+        if ended.status != 0 and number(ended) == errno.EINVAL:  # before Ceph 16 it had another name
+            ended = self._cluster.attempt("ceph", "osd", "blacklist", *words, action=action)
+        if ended.status != 0:
+            raise refusal(ended, action)
+
+
+def refuse_open(image: Image, watchers: tuple[str, ...]) -> None:
+    """``InUse`` names the clients that have the image open."""
+    if watchers:
+        clients = ", ".join(address.split(":0/")[0] for address in watchers)
+        raise InUse(
+            f"volume {str(image.spec)!r} is open by a client at {clients}, which no attachment accounts for: unmap it "
+            "there, or force"
+        )

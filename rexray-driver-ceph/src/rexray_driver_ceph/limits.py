@@ -1,0 +1,18 @@
+"""Limits on an image's traffic, which librbd honours: rbd-nbd and the export in user space, but not krbd.
+
+Facts: ``rbd config image``; the options ``rbd_qos_iops_limit`` and ``rbd_qos_bps_limit``, 0 for no limit.
+"""
+
+from __future__ import annotations
+
+from rexray_driver_ceph.cluster import Cluster
+from rexray_driver_ceph.names import Spec
+
+LIMITS = {"iops": "rbd_qos_iops_limit", "bandwidth": "rbd_qos_bps_limit"}
+"""What a volume can be given: operations a second, and bytes a second."""
+
+
+def set_limit(cluster: Cluster, spec: Spec, name: str, value: int) -> None:
+    """Set one of :data:`LIMITS`; 0 takes it away."""
+    words = ("config", "image", "set", str(spec), LIMITS[name], str(value))
+    cluster.run("rbd", *words, action=f"limit the {name} of volume {str(spec)!r}")

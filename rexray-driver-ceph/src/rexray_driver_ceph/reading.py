@@ -1,0 +1,158 @@
+"""Questions to the cluster: by one session for all images where Ceph's bindings are, else by its programs.
+
+``rbd ls`` tells no watchers, no metadata and no locks, and every program is a session of its own: without the bindings
+a list costs two of them for each image, several at a time.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from rexray import child
+from rexray.errors import Forbidden, NotFound, RexrayError, TimedOut, Unauthorized, Unavailable
+from rexray_driver_ceph.cluster import Cluster
+from rexray_driver_ceph.images import Image, read_brief, read_detailed
+from rexray_driver_ceph.names import Pool, Spec
+from rexray_driver_ceph.settings import RbdSettings
+
+INSTANCES = "rexray.instances"
+"""The object of the default pool whose keys are the hosts that have used it."""
+_SESSION = Path(__file__).with_name("session.py")
+_NO_BINDINGS = 3
+
+
+class Reader(Protocol):
+    """What can be asked."""
+
+    def images(self, pools: Sequence[Pool]) -> Iterator[Image]:
+        """The images of the pools, or of every pool for RBD that this user may read, if none is named."""
+
+    def image(self, spec: Spec) -> Image | None:
+        """One image with its details."""
+
+    def image_and_instances(self, spec: Spec) -> tuple[Image | None, tuple[str, ...]]:
+        """The same, and the hosts that are known."""
+
+    def snapshots(self, pools: Sequence[Pool]) -> Iterator[Image]:
+        """The images that have snapshots, with their details."""
+
+
+def make_reader(settings: RbdSettings, cluster: Cluster) -> Reader:
+    """By the bindings if this host has them for any Python, else by the programs."""
+    python = find_python()
+    if python is not None:
+        return SessionReader(settings, cluster, python)
+    from rexray_driver_ceph.programs import ProgramReader
+
+    return ProgramReader(settings, cluster)
+
+
+@functools.cache
+def find_python() -> str | None:
+    """The first Python that has the modules ``rados`` and ``rbd``: this one, the one of ``ceph``, the system's."""
+    for python in dict.fromkeys([sys.executable, *_python_of(child.find("ceph")), "/usr/bin/python3"]):
+        if os.access(python, os.X_OK):
+            test = [python, "-c", "import rados, rbd"]
+            if child.run(test, seconds=10, action="look for Ceph's Python bindings").status == 0:
+                return python
+    return None
+
+
+def _python_of(program: str | None) -> Iterable[str]:
+    """The interpreter in the first line of a script."""
+    if program is None:
+        return ()
+    with open(program, "rb") as file:
+        first, _, words = file.readline(200).partition(b"#!")
+    found = [word for word in words.decode(errors="replace").split() if "python" in word and word.startswith("/")]
+    return () if first else found
+
+
+class SessionReader:
+    """Asks :mod:`rexray_driver_ceph.session`, a program that is killed when it takes too long."""
+
+    def __init__(self, settings: RbdSettings, cluster: Cluster, python: str) -> None:
+        self._settings = settings
+        self._cluster = cluster
+        self._python = python
+
+    def images(self, pools: Sequence[Pool]) -> Iterator[Image]:
+        """The images of the pools, or of every pool for RBD that this user may read, if none is named."""
+        answer = self._ask("images", _pairs(pools), action="list the images", seconds=self._settings.work_timeout)
+        return map(read_brief, answer["images"])
+
+    def image(self, spec: Spec) -> Image | None:
+        """One image with its details."""
+        return self._one(spec, None)[0]
+
+    def image_and_instances(self, spec: Spec) -> tuple[Image | None, tuple[str, ...]]:
+        """The same, and the hosts that are known."""
+        pool = self._cluster.default_pool
+        return self._one(spec, [pool.name, pool.namespace, INSTANCES])
+
+    def snapshots(self, pools: Sequence[Pool]) -> Iterator[Image]:
+        """The images that have snapshots, with their details."""
+        answer = self._ask("snapshots", _pairs(pools), action="list the snapshots", seconds=self._settings.work_timeout)
+        return map(read_detailed, answer["images"])
+
+    def _one(self, spec: Spec, register: list[str] | None) -> tuple[Image | None, tuple[str, ...]]:
+        words = (spec.pool.name, spec.pool.namespace, spec.image, register)
+        answer = self._ask("image", *words, action=f"look at image {spec.whole}")
+        image = answer["image"]
+        return read_detailed(image) if image else None, tuple(answer["instances"])
+
+    def _ask(self, method: str, *parameters: object, action: str, seconds: float | None = None) -> Any:
+        settings = self._settings
+        limit = seconds or settings.timeout
+        identity = self._cluster.identity
+        options = {"mon_host": identity.monitors, "keyring": identity.keyring}
+        question = {
+            "name": identity.client,
+            "cluster": identity.cluster,
+            "conf": identity.conf,
+            "options": {key: value for key, value in options.items() if value},
+            "arguments": identity.others,
+            "seconds": settings.timeout,
+            "method": method,
+            "parameters": parameters,
+        }
+        command = [self._python, str(_SESSION), json.dumps(question)]
+        try:
+            ended = child.run(command, seconds=limit + 1, action=action, most=1 << 30)
+        except TimedOut as error:
+            raise Unavailable(f"{error}: does the cluster answer? (rbd.timeout)") from None
+        if ended.status != 0:
+            raise RexrayError(f"cannot {action}: {ended.complaint}")
+        answer = json.loads(ended.stdout)
+        if "error" in answer:
+            raise _refusal(answer["error"], action)
+        return answer
+
+
+def _pairs(pools: Sequence[Pool]) -> list[tuple[str, str]]:
+    return [(pool.name, pool.namespace) for pool in pools]
+
+
+def _refusal(error: tuple[str, int, str], action: str) -> RexrayError:
+    """The error of a session; while it connects, no answer says anything about an image."""
+    stage, number, text = error
+    said = f"cannot {action}: {text}"
+    if stage == "connect":
+        if number in (errno.ETIMEDOUT, 0):
+            return Unavailable(f"{said}: does a monitor answer?")
+        hint = "check rbd.conf, rbd.monitors, rbd.user and rbd.keyring"
+        return (
+            Unauthorized(f"{said}: {hint}") if number in (errno.EACCES, errno.EPERM) else Unavailable(f"{said}: {hint}")
+        )
+    if number in (errno.EPERM, errno.EACCES):
+        return Forbidden(f"{said}: 'rexray policy rbd' prints what the user must be allowed")
+    if number == errno.ENOENT:
+        return NotFound(said)
+    return Unavailable(said)
