@@ -91,6 +91,9 @@ def _programs(*names: str) -> Callable[[], bool]:
     return lambda: all(find_tool(name) for name in names)
 
 
+CEPH = ("ceph-mon", "ceph-osd", "ceph-mgr", "ceph-authtool", "monmaptool", "ceph", "rbd", "rados")
+"""What a cluster is made of, and asked by."""
+
 PARTS = {
     "root": Part(present=_can_mount, hint="run as root where mounts are allowed"),
     "loop": Part(present=_can_loop, hint="run as root where loop devices are allowed"),
@@ -102,6 +105,14 @@ PARTS = {
     "uml": Part(
         present=lambda: find_tool("linux.uml") is not None and (ROOT / ".tools" / "uml").is_dir(),
         hint="tools/uml, as root",
+    ),
+    "ceph": Part(
+        present=lambda: os.geteuid() == 0 and _programs(*CEPH)(),
+        hint="apt-get install ceph-mon ceph-osd ceph-mgr ceph-common, as root",
+    ),
+    "rbd-nbd": Part(present=_programs("rbd-nbd"), hint="apt-get install rbd-nbd"),
+    "qemu-storage-daemon": Part(
+        present=_programs("qemu-storage-daemon"), hint="apt-get install qemu-system-common qemu-block-extra"
     ),
     "docker": Part(
         present=_programs("dockerd", "docker", "containerd", "runc", "iptables"),

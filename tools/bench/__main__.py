@@ -1,6 +1,6 @@
 """``make bench``: what this machine measures, medians and ratios of one run.
 
-Arguments name the parts to run: ``startup``, ``calls``, ``memory``, ``block``, ``ec2``; all of them by default.
+Arguments name the parts to run: ``startup``, ``calls``, ``memory``, ``block``, ``ec2``, ``ceph``; all of them by default.
 ``--quick`` takes a tenth of the samples.
 """
 
@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 
 from block import measure_block
 from calls import measure_calls
+from ceph import measure_ceph
 from ec2 import measure_ec2
 from memory import measure_memory
 from startup import measure_startup
@@ -25,6 +26,7 @@ PARTS = {
     "memory": measure_memory,
     "block": measure_block,
     "ec2": measure_ec2,
+    "ceph": measure_ceph,
 }
 
 
