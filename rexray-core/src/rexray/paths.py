@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rexray.errors import SettingsError
@@ -32,6 +32,14 @@ class Paths:
         """The configuration files to look for, lowest precedence first."""
         folders = [self.etc] if self.etc == self.user else [self.etc, self.user]
         return tuple(folder / name for folder in folders for name in ("config.yml", "config.yaml"))
+
+    def of_service(self, name: str) -> Paths:
+        """The same with a ``lib`` of the configured service's own, so that no two services share what they remember.
+
+        ``run`` stays the host's: two services may lead to one platform, and then the locks in it still exclude each
+        other. An empty name is no service, and changes nothing.
+        """
+        return replace(self, lib=self.lib / "services" / name) if name else self
 
     @property
     def pid_file(self) -> Path:

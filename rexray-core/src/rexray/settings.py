@@ -11,7 +11,8 @@ A field's type is one of ``str``, ``bool``, ``int``, ``float`` (a duration in se
 ``Path``, ``Secret`` and ``tuple[str, ...]``. Its variable is the key in capitals with ``_`` for ``.``; its flag is
 the key's parts joined, each but the first with a capital (``acme.endpoint`` → ``--acmeEndpoint``). A flag wins over
 the environment, that over the ``-c`` file, that over ``~/.rexray/config.yml``, that over ``/etc/rexray/config.yml``.
-An empty variable is one that is not set.
+An empty variable is one that is not set. What a file says for one service (:mod:`rexray.services`) is meant for that
+one alone, and wins over all but a flag.
 """
 
 from __future__ import annotations
@@ -253,11 +254,16 @@ class Effective:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """Where values come from: parsed files (lowest first), the environment, and the flags that were given."""
+    """Where values come from: parsed files (lowest first), the environment, and the flags that were given.
+
+    ``scopes`` are prefixes of keys in files, such as ``rexray.services.fast.``: what is below them wins over the
+    environment, and over the same keys without a prefix.
+    """
 
     files: tuple[tuple[str, Mapping[str, object]], ...] = ()
     environ: Mapping[str, str] = dataclasses.field(default_factory=lambda: dict(os.environ))
     flags: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    scopes: tuple[str, ...] = ()
 
     def effective(self, settings: type) -> tuple[Effective, ...]:
         """What holds for each option of a settings dataclass."""
@@ -276,16 +282,23 @@ class Sources:
         for flag in option.flags:
             if flag in self.flags:
                 return Effective(option=option, value=option.parse(self.flags[flag], flag), origin=flag)
+        if scoped := self._written(option, self.scopes):
+            return scoped
         for name in option.env:
             if self.environ.get(name):
                 origin = f"${name}"
                 return Effective(option=option, value=option.parse(self.environ[name], origin), origin=origin)
+        return self._written(option, ("",)) or Effective(option=option, value=option.default, origin="default")
+
+    def _written(self, option: Option, prefixes: Sequence[str]) -> Effective | None:
+        """What the files say for an option below one of the prefixes, the last file first."""
+        keys = [prefix + key for prefix in prefixes for key in option.keys]
         for path, content in reversed(self.files):
-            written = next((key for key in option.keys if key.lower() in content), None)
-            if written is not None:
-                value = option.parse(content[written.lower()], f"{path}: {written}")
-                return Effective(option=option, value=value, origin=path, key=written)
-        return Effective(option=option, value=option.default, origin="default")
+            for key in keys:
+                if key.lower() in content:
+                    value = option.parse(content[key.lower()], f"{path}: {key}")
+                    return Effective(option=option, value=value, origin=path, key=key)
+        return None
 
 
 def read_files(paths: Sequence[Path], required: Path | None = None) -> tuple[tuple[str, Mapping[str, object]], ...]:
@@ -318,24 +331,34 @@ def _read_file(path: Path) -> Mapping[str, object]:
         return {}
     if not isinstance(content, dict):
         raise SettingsError(f"{path}:1:1: a mapping of settings is expected, not a {type(content).__name__}")
-    return dict(_flatten(content, ""))
+    flat: dict[str, object] = {}
+    for key, value in _flatten(content, ""):
+        if key in flat:
+            raise SettingsError(f"{path}: {key} is written twice: upper and lower case, and dots and nesting, are one")
+        flat[key] = value
+    return flat
 
 
 def _flatten(content: Mapping[object, object], prefix: str) -> Iterable[tuple[str, object]]:
     for key, value in content.items():
         name = f"{prefix}{key}".lower()
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             yield from _flatten(value, name + ".")
         else:
             yield name, value
 
 
-def check_files(sources: Sources, known: Iterable[type]) -> None:
-    """Refuse a key that no installed settings class declares, under a root that one of them declares."""
+def check_files(sources: Sources, known: Iterable[type], *, elsewhere: tuple[str, ...] = ()) -> None:
+    """Refuse a key that no installed settings class declares, under a root that one of them declares.
+
+    ``elsewhere`` are prefixes of keys that somebody else checks.
+    """
     keys = {key.lower(): key for settings in known for option in options_of(settings) for key in option.keys}
     roots = {key.split(".")[0] for key in keys}
     for path, content in sources.files:
-        for name in content:
+        for name, value in content.items():
+            if value == {} or f"{name}.".startswith(elsewhere):
+                continue
             if name.split(".")[0] in roots and name not in keys:
                 near = nearest(name, keys)
                 hint = f"did you mean {keys[near]!r}?" if near else "remove it, or install the plug-in that has it"

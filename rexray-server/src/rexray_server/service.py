@@ -23,7 +23,8 @@ from rexray.drivers import VolumeDriver
 from rexray.errors import NotInstalled, RexrayError, SettingsError
 from rexray.paths import Paths
 from rexray.registry import registry
-from rexray.settings import Sources, check_files
+from rexray.services import check_files
+from rexray.settings import Sources
 from rexray_server import endpoint as endpoints
 from rexray_server import logs
 from rexray_server.csi.pipeline import Pipeline, parse_plugin_info
@@ -53,7 +54,7 @@ class Configuration:
     def load(cls, sources: Sources) -> Configuration:
         """All settings of the daemon, checked; ``SettingsError`` if one of them is wrong."""
         if sources.files:
-            check_files(sources, [CoreSettings, *registry().settings()])
+            check_files(sources)
         refuse_unsupported(sources.environ)
         loaded = cls(
             core=sources.load(CoreSettings), csi=sources.load(CSISettings), server=sources.load(ServerSettings)

@@ -49,11 +49,13 @@ class App:
 
     def read_sources(self) -> Sources:
         """The sources as they are now; ``SettingsError`` for a file with a key that no plug-in has."""
-        from rexray.settings import Sources, check_files, read_files
+        from rexray.settings import Sources, read_files
 
         sources = Sources(files=read_files(self.paths.config_files, self.config), flags=self.flags)
         if any(content for _, content in sources.files):
-            check_files(sources, all_settings())
+            from rexray.services import check_files
+
+            check_files(sources)
         return sources
 
     def load(self, settings: type[T]) -> T:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from rexray import catalog
+from rexray import catalog, services
 from rexray.cli.app import App
 from rexray.core_settings import CoreSettings
 from rexray.drivers import Driver, OSDriver, VolumeDriver
@@ -23,14 +23,14 @@ DEFAULT_VOLUMES = "docker"
 def volume_driver(app: App) -> VolumeDriver:
     """The volume driver of this run.
 
-    The settings name it; else it is the one for the storage drivers that the settings name, a service being one of
-    them; else the one for the CSI service that is there or that the settings name; else the one for the storage drivers
-    that are installed; else the first installed one that can work here.
+    The settings name it; else it is the one for the storage drivers that the settings name, or configure or name as
+    services; else the one for the CSI service that is there or that the settings name; else the one for the storage
+    drivers that are installed; else the first installed one that can work here.
     """
     _refuse_host(app)
     service = _given(app, "service")
     name = _named(app, "volume_drivers")
-    if not name and (service or _given(app, "storage_drivers")):
+    if not name and (service or _given(app, "storage_drivers") or services.configured(app.sources)):
         name = DEFAULT_VOLUMES
     if not name and not _has_service(app) and any(catalog.entries("storage")):
         name = DEFAULT_VOLUMES

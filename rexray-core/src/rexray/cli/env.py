@@ -6,6 +6,7 @@ import shlex
 
 import click
 
+from rexray import services
 from rexray.cli.app import all_settings
 from rexray.cli.base import Command, current_app
 from rexray.cli.output import emit
@@ -14,8 +15,9 @@ from rexray.cli.output import emit
 @click.command(cls=Command)
 @click.option("--origin", is_flag=True, help="Also say where each value comes from.")
 def env(origin: bool) -> None:
-    """Print the effective settings; secret values are hidden."""
+    """Print the effective settings, those of the chosen service where some are configured; secret values are hidden."""
     app = current_app()
+    sources = services.scoped(app.sources)
     rows = [
         {
             "name": found.option.env[0],
@@ -24,7 +26,7 @@ def env(origin: bool) -> None:
             "key": found.option.key,
         }
         for settings in all_settings()
-        for found in app.sources.effective(settings)
+        for found in sources.effective(settings)
     ]
     rows.sort(key=lambda row: row["name"])
     if app.format in ("", "table") and not app.template:

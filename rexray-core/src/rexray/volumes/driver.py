@@ -35,7 +35,7 @@ from rexray.volumes.claims import Claims
 from rexray.volumes.creating import UNFORMATTED, Creator
 from rexray.volumes.extras import GrowingExpand, QuietSnapshots
 from rexray.volumes.mapping import block_devices
-from rexray.volumes.platform import Platform, find_platform
+from rexray.volumes.platform import Platform, find_service, service_platform
 from rexray.volumes.publishing import BlockPublisher
 from rexray.volumes.quiet import QuietVolumes
 from rexray.volumes.resolving import Resolver
@@ -55,10 +55,11 @@ class DefaultVolumes(VolumeDriver):
         self._settings = settings
         self._platform = platform
         self._storage = platform.storage
-        mount_root = settings.mount_path if settings.mount_path != Path() else paths.lib / "volumes"
-        claims = Claims(paths.lib / "csi" / f"{platform.storage.name}-claims")
+        own = paths.of_service(platform.service)
+        mount_root = settings.mount_path / platform.service if settings.mount_path != Path() else own.lib / "volumes"
+        claims = Claims(own.lib / "csi" / f"{platform.storage.name}-claims")
         self._publisher = BlockPublisher(platform, settings, mount_root, Locks(paths.run / "device-locks"), claims)
-        self._records = Records(paths.lib / "docker" / platform.storage.name)
+        self._records = Records(own.lib / "docker" / platform.storage.name)
         self._resolver = Resolver(platform.storage, self._records)
         self._quiet = QuietVolumes(platform, Locks(paths.run / "locks"))
         self._creator = Creator(settings, platform, self._publisher, self._records, self._quiet)
@@ -67,7 +68,8 @@ class DefaultVolumes(VolumeDriver):
     @classmethod
     def make(cls, sources: Sources) -> Self:
         """The driver over the platform that the sources configure."""
-        return cls(sources.load(VolumeSettings), find_platform(sources))
+        service = find_service(sources)
+        return cls(service.sources.load(VolumeSettings), service_platform(service))
 
     def create(self, name: str, options: Mapping[str, str]) -> Volume:
         """The options are :data:`rexray.volumes.options.OPTIONS`."""

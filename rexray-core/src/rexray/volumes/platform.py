@@ -1,4 +1,7 @@
-"""The storage platform of a run: its storage driver, the node driver beside it, and this host's OS driver."""
+"""The storage platform of a run: its storage driver, the node driver beside it, and this host's OS driver.
+
+A run uses one service: the configured one that the settings choose, or a storage driver by its own name.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from rexray import catalog
+from rexray import catalog, services
 from rexray.core_settings import CoreSettings
 from rexray.drivers import Driver, NodeDriver, OSDriver, StorageDriver
 from rexray.errors import InvalidRequest, NotInstalled, PluginError
 from rexray.registry import registry
+from rexray.services import Service
 from rexray.settings import Sources
 
 D = TypeVar("D", bound=Driver)
@@ -26,6 +30,8 @@ class Platform:
     make_os: Callable[[], OSDriver]
     remote: bool = False
     """Whether it acts for an instance that is elsewhere, whose devices are not on this host."""
+    service: str = ""
+    """The configured service that it is, which what is kept on this host is kept by; empty for a mere driver."""
 
     @functools.cached_property
     def os(self) -> OSDriver:
@@ -35,16 +41,28 @@ class Platform:
 
 def find_platform(sources: Sources) -> Platform:
     """The platform that the sources configure; ``NotInstalled`` says what to install."""
-    name = storage_name(sources)
+    return service_platform(find_service(sources))
+
+
+def service_platform(service: Service) -> Platform:
+    """The platform that a service is; ``NotInstalled`` says what to install."""
+    sources = service.sources
     return Platform(
-        storage=registry().storage_driver(name).make(sources),
-        node=registry().node_driver(name).make(sources),
+        storage=registry().storage_driver(service.driver).make(sources),
+        node=registry().node_driver(service.driver).make(sources),
         make_os=lambda: registry().os_driver(os_name(sources)).make(sources),
         remote=sources.load(CoreSettings).remote_management,
+        service=service.name,
     )
 
 
-def storage_name(sources: Sources) -> str:
+def find_service(sources: Sources) -> Service:
+    """The service to use: the configured one, or a storage driver where none is configured."""
+    name = services.choose(sources)
+    return services.load(sources, name) if name else Service(driver=_storage_name(sources), sources=sources)
+
+
+def _storage_name(sources: Sources) -> str:
     """The storage driver to use: the one that is configured, or the only installed one that can work here."""
     settings = sources.load(CoreSettings)
     names = settings.storage_drivers or _viable("storage", registry().node_driver)

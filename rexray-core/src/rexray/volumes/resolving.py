@@ -30,7 +30,7 @@ class Resolver:
 
     def volume(self, name: str) -> Volume:
         """The volume of exactly that name or id; raises ``NotFound``."""
-        found = self.one(name)
+        found = self.one(name) if "/" not in name else None  # an id may have a slash, a name has none
         return found if found is not None else self._storage.volume(VolumeId(name))
 
     def locate(self, name: str) -> tuple[str, Volume]:
@@ -40,7 +40,7 @@ class Resolver:
 
     def held_name(self, name: str) -> str:
         """The name of the record that a volume is held by, whether the platform still knows the volume or not."""
-        if self._records.load(check_volume_name(name)) is not None:
+        if "/" not in name and self._records.load(check_volume_name(name)) is not None:
             return name
         try:
             return self.locate(name)[0]

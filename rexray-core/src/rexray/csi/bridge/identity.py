@@ -13,15 +13,21 @@ _Expansion = pb.PluginCapability.VolumeExpansion
 
 
 class Identity:
-    """Who the plug-in is: each storage driver is one of its own, so that a cluster can have several."""
+    """Who the plug-in is: each storage driver, and each service, is one of its own, so that a cluster can have several.
 
-    def __init__(self, storage: type[StorageDriver], *, controller: bool) -> None:
+    A service's name has no dots, and CSI's names have no underscores.
+    """
+
+    def __init__(self, storage: type[StorageDriver], *, controller: bool, service: str = "") -> None:
         self._storage = storage
+        self._service = f"{service.replace('_', '.')}." if service else ""
         self._controller = controller
 
     def GetPluginInfo(self, request: pb.GetPluginInfoRequest, _: object) -> pb.GetPluginInfoResponse:
         """The name and version."""
-        return pb.GetPluginInfoResponse(name=f"{self._storage.name}.rexray.io", vendor_version=__version__)
+        return pb.GetPluginInfoResponse(
+            name=f"{self._service}{self._storage.name}.rexray.io", vendor_version=__version__
+        )
 
     def GetPluginCapabilities(
         self, request: pb.GetPluginCapabilitiesRequest, _: object

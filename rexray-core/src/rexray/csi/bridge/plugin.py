@@ -12,7 +12,7 @@ from rexray.locks import Locks
 from rexray.paths import Paths, find_paths
 from rexray.registry import registry
 from rexray.settings import Sources
-from rexray.volumes.platform import Platform, os_name, storage_name
+from rexray.volumes.platform import Platform, find_service, os_name
 from rexray.volumes.settings import VolumeSettings
 
 if TYPE_CHECKING:
@@ -21,16 +21,17 @@ if TYPE_CHECKING:
 
 
 class Bridge(CSIPlugin):
-    """Serves the configured storage driver; each half makes only the drivers that it needs."""
+    """Serves the configured storage driver or service; each half makes only the drivers that it needs."""
 
     name = "libstorage"
     docker_driver = "docker"
 
     def __init__(self, sources: Sources, paths: Paths | None = None) -> None:
-        self._sources = sources
-        self._paths = paths or find_paths()
-        self._settings = sources.load(VolumeSettings)
-        self._storage_name = storage_name(sources)
+        self._service = find_service(sources)
+        self._sources = self._service.sources
+        self._host_paths = paths or find_paths()
+        self._paths = self._host_paths.of_service(self._service.name)
+        self._settings = self._sources.load(VolumeSettings)
         self._storage: StorageDriver | None = None
         self._node: tuple[NodeDriver, OSDriver] | None = None
 
@@ -48,34 +49,42 @@ class Bridge(CSIPlugin):
         """What the storage driver's mixins stand for."""
         from rexray.csi.bridge import abilities
 
-        storage = registry().storage_driver(self._storage_name)
+        storage = self._storage_class
         plugin = abilities.of_plugin(storage, controller=True)
         return tuple(dict.fromkeys((*plugin, *abilities.of_controller(storage), *abilities.NODE)))
 
     def storage(self) -> StorageDriver:
         """The storage driver, made when a controller first needs it: it holds credentials."""
         if self._storage is None:
-            self._storage = registry().storage_driver(self._storage_name).make(self._sources)
+            self._storage = self._storage_class.make(self._sources)
         return self._storage
 
     def node(self) -> tuple[NodeDriver, OSDriver]:
         """This host's drivers, made when the node side first needs them."""
         if self._node is None:
-            node = registry().node_driver(self._storage_name).make(self._sources)
+            node = registry().node_driver(self._service.driver).make(self._sources)
             self._node = node, registry().os_driver(os_name(self._sources)).make(self._sources)
         return self._node
 
     @property
-    def _remote(self) -> bool:
-        return self._sources.load(CoreSettings).remote_management
+    def _storage_class(self) -> type[StorageDriver]:
+        return registry().storage_driver(self._service.driver)
+
+    def _platform(self, storage: StorageDriver) -> Platform:
+        node, os_driver = self.node()
+        return Platform(
+            storage=storage,
+            node=node,
+            make_os=lambda: os_driver,
+            remote=self._sources.load(CoreSettings).remote_management,
+            service=self._service.name,
+        )
 
     def volume_driver(self) -> VolumeDriver:
         """The default volume driver over the same drivers."""
         from rexray.volumes.driver import DefaultVolumes
 
-        node, os_driver = self.node()
-        platform = Platform(storage=self.storage(), node=node, make_os=lambda: os_driver, remote=self._remote)
-        return DefaultVolumes(self._settings, platform, self._paths)
+        return DefaultVolumes(self._settings, self._platform(self.storage()), self._host_paths)
 
     def services(self, wanted: Collection[str] = SERVICES) -> Mapping[str, object]:
         """The wanted services; a wrong setting of a driver that they need is an error here."""
@@ -95,9 +104,8 @@ class Bridge(CSIPlugin):
                 found["GroupController"] = GroupController(storage, quiet)
         if "Node" in wanted:
             node, os_driver = self.node()
-            topology = registry().storage_driver(self._storage_name)
-            found["Node"] = Node(node, os_driver, self._settings, self._paths, topology)
-        found["Identity"] = Identity(registry().storage_driver(self._storage_name), controller=storage is not None)
+            found["Node"] = Node(node, os_driver, self._settings, self._paths, self._storage_class)
+        found["Identity"] = Identity(self._storage_class, controller=storage is not None, service=self._service.name)
         return found
 
     def _quiet(self, storage: StorageDriver) -> Quiet:
@@ -107,6 +115,5 @@ class Bridge(CSIPlugin):
         from rexray.volumes.quiet import QuietVolumes
 
         node, os_driver = self.node()
-        platform = Platform(storage=storage, node=node, make_os=lambda: os_driver, remote=self._remote)
-        volumes = QuietVolumes(platform, Locks(self._paths.run / "locks"))
+        volumes = QuietVolumes(self._platform(storage), Locks(self._paths.run / "locks"))
         return QuietHost(volumes, StagedVolumes(self._paths, node.name), os_driver)

@@ -1,0 +1,183 @@
+"""Services: storage drivers that the configuration files name, each with settings of its own.
+
+::
+
+    rexray:
+      services:
+        fast: {driver: rbd, rbd: {conf: /etc/ceph/fast.conf}}
+        slow: {driver: rbd, rbd: {conf: /etc/ceph/slow.conf}}
+
+The original's ``libstorage.server.services`` means the same. A run uses one of them. What is nested under a service
+holds for its drivers and for the volume workflow over them, before the environment and before the same key elsewhere
+in the files. Names are taken in any case, as all keys are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from rexray import catalog, settings
+from rexray.core_settings import CoreSettings
+from rexray.errors import InvalidRequest, NotInstalled, PluginError, SettingsError
+from rexray.hints import nearest
+from rexray.settings import Sources, options_of
+
+ROOTS = ("rexray.services.", "libstorage.server.services.")
+"""The prefixes of the services' keys, ours first."""
+
+_ORIGINALS = "libstorage.server."
+"""What the original had here besides services is not honoured, and refused."""
+_NAME = r"[a-z0-9]([a-z0-9_-]{0,38}[a-z0-9])?"
+"""What is a directory's name, a part of a key, and with dots for underscores a part of a CSI plug-in's name."""
+_DRIVER = "driver"
+_OF_THE_CORE = ("rexray.remoteManagement",)
+"""The keys of the core's own that a service may nest: the others are the whole process's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A storage driver with the sources of its settings; ``name`` is empty where no services are configured."""
+
+    driver: str
+    sources: Sources
+    name: str = ""
+
+
+def configured(sources: Sources) -> tuple[str, ...]:
+    """The names of the services that the files configure, sorted; ``SettingsError`` for one that is no name."""
+    found = set()
+    for path, content in sources.files:
+        for key in content:
+            root = _root_of(key)
+            if not root:
+                continue
+            name = key.removeprefix(root).partition(".")[0]
+            if not re.fullmatch(_NAME, name):
+                raise SettingsError(
+                    f"{path}: {root}{name}: a service is called by up to 40 letters, digits, '-' and '_', "
+                    "with a letter or digit at both ends"
+                )
+            found.add(name)
+    return tuple(sorted(found))
+
+
+def choose(sources: Sources) -> str:
+    """The name of the configured service to use, empty if none is configured.
+
+    It is the one that the settings name, or the only one; ``InvalidRequest`` names them all.
+    """
+    names = configured(sources)
+    if not names:
+        return ""
+    wanted = sources.load(CoreSettings).service
+    if not wanted and len(names) > 1:
+        raise InvalidRequest(
+            f"several services are configured ({', '.join(names)}): choose one by -s or $REXRAY_SERVICE"
+        )
+    if wanted and wanted.lower() not in names:
+        raise InvalidRequest(f"service {wanted!r} is not configured; the services are: {', '.join(names)}")
+    return wanted.lower() or names[0]
+
+
+def load(sources: Sources, name: str) -> Service:
+    """A configured service with its driver, which is installed; the error says where it is configured."""
+    driver, where = _driver_of(sources, name)
+    named = sources.load(CoreSettings).storage_drivers
+    if named and driver not in named:
+        raise InvalidRequest(
+            f"{where}: the driver is {driver!r}, and the setting rexray.storageDrivers ($REXRAY_STORAGEDRIVERS) allows "
+            f"{', '.join(named)}: leave that out"
+        )
+    return Service(name=name, driver=driver, sources=_below(sources, name))
+
+
+def scoped(sources: Sources) -> Sources:
+    """The sources as they hold for the service that is chosen; as they are while there are several to choose from."""
+    names = configured(sources)
+    if not names or (len(names) > 1 and not sources.load(CoreSettings).service):
+        return sources
+    return _below(sources, choose(sources))
+
+
+def check_files(sources: Sources) -> None:
+    """Refuse every key in the files that nobody has, with the file, the key, and what may have been meant."""
+    from rexray.registry import registry
+
+    settings.check_files(sources, [CoreSettings, *registry().settings()], elsewhere=ROOTS)
+    known = {name: _keys_of(sources, name) for name in configured(sources)}
+    for path, content in sources.files:
+        for key, value in content.items():
+            root = _root_of(key)
+            name, _, rest = key.removeprefix(root).partition(".")
+            if rest and root:
+                if value != {}:
+                    _check_key(path, f"{root}{name}.", rest, known[name])
+            elif value in ("", {}):
+                continue
+            elif root:
+                raise SettingsError(f"{path}: {key}: its settings are expected, such as {key}.{_DRIVER}")
+            elif f"{key}." in ROOTS:
+                raise SettingsError(f"{path}: {key}: services are expected, such as {key}.NAME.{_DRIVER}")
+            elif f"{key}.".startswith(_ORIGINALS):
+                raise SettingsError(f"{path}: unknown setting {key!r}; there is only {ROOTS[1]}NAME: remove it")
+
+
+def _root_of(key: str) -> str:
+    return next((root for root in ROOTS if key.startswith(root)), "")
+
+
+def _check_key(path: str, prefix: str, key: str, known: Mapping[str, str] | None) -> None:
+    if known is None or key in known:
+        return
+    near = nearest(key, known)
+    hint = f"did you mean {prefix + known[near]!r}?" if near else "no driver of this service has it: remove it"
+    raise SettingsError(f"{path}: unknown setting {prefix + key!r}; {hint}")
+
+
+def _keys_of(sources: Sources, name: str) -> Mapping[str, str] | None:
+    """The keys that may be nested under a service, by their lower case; None while its driver is not installed."""
+    from rexray.registry import registry
+    from rexray.volumes.settings import VolumeSettings
+
+    try:
+        driver, _ = _driver_of(sources, name)
+        classes = [registry().storage_driver(driver).settings, registry().node_driver(driver).settings, VolumeSettings]
+    except PluginError:
+        return None
+    keys = [key for found in classes if found for option in options_of(found) for key in option.keys]
+    return {key.lower(): key for key in (_DRIVER, *_OF_THE_CORE, *keys)}
+
+
+def _driver_of(sources: Sources, name: str) -> tuple[str, str]:
+    """The driver of a configured service, and where that is written; ``NotInstalled`` says what to install."""
+    for path, content in reversed(sources.files):
+        for root in ROOTS:
+            key = f"{root}{name}.{_DRIVER}"
+            if key in content:
+                return _installed(content[key], f"{path}: {key}")
+    path, prefix = next(
+        (path, root + name)
+        for path, content in sources.files
+        for root in ROOTS
+        if any((key + ".").startswith(f"{root}{name}.") for key in content)
+    )
+    try:
+        return _installed(name, f"{path}: {prefix}")
+    except NotInstalled as error:
+        raise NotInstalled(f"{error}; or say another driver: {prefix}.{_DRIVER}") from None
+
+
+def _installed(driver: object, where: str) -> tuple[str, str]:
+    if not isinstance(driver, str) or not driver:
+        raise SettingsError(f"{where}: {driver!r} is not the name of a driver")
+    try:
+        catalog.find("storage", driver)
+    except PluginError as error:
+        raise type(error)(f"{where}: {error}") from None
+    return driver, where
+
+
+def _below(sources: Sources, name: str) -> Sources:
+    return replace(sources, scopes=tuple(f"{root}{name}." for root in ROOTS))
