@@ -15,7 +15,7 @@ run: setup ## Start the service in the foreground on native csi-vfs
 	@X_CSI_NATIVE="$${X_CSI_NATIVE:-true}" X_CSI_DRIVER="$${X_CSI_DRIVER:-csi-vfs}" exec .venv/bin/rexray start -f
 
 test: check ## Run every check and every test that this machine can run
-	.venv/bin/pytest $(PYTEST_ARGS)
+	@tools/test $(PYTEST_ARGS)
 
 check: setup ## Check format, style and types
 	.venv/bin/ruff format --check .

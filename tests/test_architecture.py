@@ -52,6 +52,9 @@ PLATFORMS = {
 }
 """Platforms' names: code outside of drivers that asks for one lacks a capability."""
 
+OF_THE_SYSTEM = {"rexray_driver_ceph.session": ("rados", "rbd")}
+"""Packages that no index has and only a system's own Python brings, by the program that is run with that."""
+
 
 @dataclass(frozen=True)
 class Room:
@@ -184,6 +187,7 @@ def foreign_imports(module: Module) -> Iterator[str]:
         if package not in sys.stdlib_module_names
         and package != module.room.package
         and not package.startswith("types_")
+        and package not in OF_THE_SYSTEM.get(module.name, ())
     )
 
 
