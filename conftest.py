@@ -87,6 +87,18 @@ def _can_crypt() -> bool:
     return subprocess.run(asking, check=False, capture_output=True, timeout=30).returncode == 0
 
 
+def _has_module(shown: str, name: str) -> Callable[[], bool]:
+    """Whether the kernel has, or loads, a module; its place in sysfs tells."""
+
+    def has() -> bool:
+        modprobe = find_tool("modprobe")
+        if not Path(shown).exists() and modprobe is not None and os.geteuid() == 0:
+            subprocess.run([modprobe, "--quiet", name], check=False, timeout=30)
+        return Path(shown).exists()
+
+    return has
+
+
 def _programs(*names: str) -> Callable[[], bool]:
     return lambda: all(find_tool(name) for name in names)
 
@@ -102,17 +114,24 @@ PARTS = {
         hint="apt-get install cryptsetup-bin dmsetup, as root of a kernel with dm-crypt",
         in_ci=False,
     ),
+    "krbd": Part(present=_has_module("/sys/bus/rbd", "rbd"), hint="a kernel with rbd: tools/uml has one", in_ci=False),
+    "nbd": Part(
+        present=_has_module("/sys/block/nbd0", "nbd"), hint="a kernel with nbd: tools/uml has one", in_ci=False
+    ),
     "uml": Part(
         present=lambda: find_tool("linux.uml") is not None and (ROOT / ".tools" / "uml").is_dir(),
         hint="tools/uml, as root",
     ),
     "ceph": Part(
         present=lambda: os.geteuid() == 0 and _programs(*CEPH)(),
-        hint="apt-get install ceph-mon ceph-osd ceph-mgr ceph-common, as root",
+        hint="apt-get install ceph-mon ceph-osd ceph-mgr ceph-common",
     ),
     "rbd-nbd": Part(present=_programs("rbd-nbd"), hint="apt-get install rbd-nbd"),
     "qemu-storage-daemon": Part(
-        present=_programs("qemu-storage-daemon"), hint="apt-get install qemu-system-common qemu-block-extra"
+        present=lambda: (
+            find_tool("qemu-storage-daemon") is not None and any(Path("/usr").glob("lib*/*/qemu/block-rbd.so"))
+        ),
+        hint="apt-get install qemu-system-common qemu-block-extra",
     ),
     "docker": Part(
         present=_programs("dockerd", "docker", "containerd", "runc", "iptables"),

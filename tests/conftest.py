@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from ceph_parts import CephCluster
 from docker_parts import Engine
+from rbd_host_parts import RBD, end_exports
 from service_parts import BRIDGE, Daemon
 
 _numbers = itertools.count(1)
@@ -68,11 +70,33 @@ def plugin(make_daemon: Callable[..., Daemon]) -> Iterator[tuple[Daemon, str]]:
         yield found
 
 
+@pytest.fixture(scope="session")
+def running_cluster() -> Iterator[CephCluster]:
+    """A Ceph cluster of one monitor, a manager and two OSDs."""
+    folder = Path(tempfile.mkdtemp(prefix="rxc"))
+    with CephCluster(folder / "c") as cluster:
+        yield cluster
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture
-def block_plugin(make_daemon: Callable[..., Daemon]) -> Iterator[tuple[Daemon, str]]:
-    """The same over loop devices."""
-    with _plugin(make_daemon, BRIDGE) as found:
+def cluster(running_cluster: CephCluster) -> CephCluster:
+    """The same, as if it had just been made."""
+    running_cluster.reset()
+    return running_cluster
+
+
+@pytest.fixture(params=["loop", pytest.param("rbd", marks=pytest.mark.needs("ceph", "qemu-storage-daemon"))])
+def block_plugin(
+    request: pytest.FixtureRequest, make_daemon: Callable[..., Daemon], home: Path
+) -> Iterator[tuple[Daemon, str]]:
+    """The same over block volumes: loop devices, or images of a Ceph cluster."""
+    platform: Mapping[str, str] = {}
+    if request.param == "rbd":
+        platform = {**RBD, **request.getfixturevalue("cluster").environ}
+    with _plugin(make_daemon, {**BRIDGE, **platform}) as found:
         yield found
+    end_exports(home)
 
 
 @contextmanager

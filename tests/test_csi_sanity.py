@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from ceph_parts import CephCluster
 from ec2_host_parts import DEV, devices, shown_guest
+from rbd_host_parts import RBD
 from rexray_driver_ec2.disks import Disks
 from service_parts import BRIDGE, Daemon
 
@@ -32,6 +34,12 @@ NOT_OF_EC2 = (
     f"{_GROUPS} GetVolumeGroupSnapshot should fail when no volume id is provided",
 )
 """The cases of what EC2 does not have: read-only attachments, the health of a volume, snapshots of several at once."""
+
+
+NOT_OF_CEPH = (
+    "CreateSnapshot [Controller Server] should succeed when creating a snapshot with accessibility requirements",
+)
+"""The case of zones, which a Ceph cluster does not have."""
 
 
 def run_every_case(daemon: Daemon, program: str, *arguments: str, mutable: str, skipped: Collection[str] = ()) -> None:
@@ -108,3 +116,15 @@ def test_every_case_of_csi_sanity_that_ec2_can_have_runs_and_passes_on_the_bridg
             assert guest.cloud.trouble() == []
         finally:
             daemon.clean_up()
+
+
+@pytest.mark.needs("ceph", "qemu-storage-daemon", "mkfs.ext4")
+@pytest.mark.parametrize("access", ["mount", "block"])
+def test_every_case_of_csi_sanity_that_ceph_can_have_runs_and_passes_on_the_bridge_over_a_cluster(
+    make_daemon: Callable[..., Daemon], tool: Callable[[str], str], access: str, cluster: CephCluster
+) -> None:
+    daemon = make_daemon(**{**BRIDGE, **RBD, **cluster.environ, "RBD_MAXVOLUMES": "5"}).start()
+    arguments = (f"--csi.testvolumeaccesstype={access}",)
+    run_every_case(daemon, tool("csi-sanity"), *arguments, mutable='iops: "500"\n', skipped=NOT_OF_CEPH)
+    assert daemon.rexray("device", "ls").stdout.count("/dev/") == 0
+    assert cluster.rbd("ls", "--long") == cluster.rbd("trash", "ls", "--all") == ""

@@ -20,7 +20,7 @@ GUEST = ROOT / ".tools" / "uml"
 
 SCRIPT = """
 for folder in {folders}; do mkdir -p "$folder" && mount --bind "/host$folder" "$folder"; done
-modprobe loop
+for module in loop fuse; do modprobe "$module"; done
 cd {root}
 export PYTHONDONTWRITEBYTECODE=1
 exec {python} -m pytest -p no:cacheprovider --color=no --junitxml=/out/junit.xml {arguments}

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from ceph_parts import CephCluster
+from rbd_parts import READERS, Host, has_bindings
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +22,23 @@ def cluster(running_cluster: CephCluster) -> CephCluster:
     """The session's cluster, as if it had just been made."""
     running_cluster.reset()
     return running_cluster
+
+
+@pytest.fixture(params=list(READERS))
+def reader(request: pytest.FixtureRequest) -> str:
+    """Each way of asking the cluster that this host has."""
+    if request.param == "session" and not has_bindings():
+        pytest.skip("no Python of this host has Ceph's bindings: apt-get install python3-rbd")
+    return str(request.param)
+
+
+@pytest.fixture
+def host(cluster: CephCluster) -> Host:
+    """A storage driver of the instance h1, which asks as it would by itself."""
+    return Host(cluster.conf)
+
+
+@pytest.fixture
+def each(cluster: CephCluster, reader: str) -> Host:
+    """The same for each way of asking."""
+    return Host(cluster.conf, reader=READERS[reader])

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from loop_parts import Host, devices_of
-from rexray import mounts
+from rexray import mounts, uses
 from rexray.errors import InUse
-from rexray_driver_loop import loops, uses
+from rexray_driver_loop import loops
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("loop")]
 

@@ -53,7 +53,8 @@ class Attachment:
     """A volume's connection to one instance.
 
     ``token`` is what a node driver finds the device by; ``device`` and ``mount_point`` are paths on the
-    instance, empty while unknown.
+    instance, empty while unknown. ``fields`` are the driver's own; ``sizeBytes`` among them is the volume's size, and
+    is left out where that may have changed since.
     """
 
     volume_id: VolumeId

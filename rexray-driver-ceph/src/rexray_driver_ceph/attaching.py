@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rexray import faults
-from rexray.errors import AlreadyExists, InUse, NotFound, NotReady
+from rexray.errors import AlreadyExists, InUse, NotFound, NotReady, OutOfCapacity
 from rexray.mixins import ReadOnlyAttach
 from rexray.types import Attachment, Instance, InstanceId, VolumeId
 from rexray_driver_ceph import claims
 from rexray_driver_ceph.base import RbdCalls
 from rexray_driver_ceph.describing import PROVIDER, attachments
 from rexray_driver_ceph.fencing import refuse_open
-from rexray_driver_ceph.images import Image
+from rexray_driver_ceph.images import HIDDEN, Image
 from rexray_driver_ceph.names import Spec
 from rexray_driver_ceph.reading import INSTANCES
 
@@ -25,7 +25,8 @@ class AttachCalls(RbdCalls, ReadOnlyAttach):
         register = Spec(self._cluster.default_pool, INSTANCES)
         _, names = self._reader.image_and_instances(register)
         for name in sorted(names):
-            yield Instance(id=InstanceId(name), provider=PROVIDER, name=name)
+            limit = self._settings.max_volumes
+            yield Instance(id=InstanceId(name), provider=PROVIDER, name=name, max_volumes=limit)
 
     def attach(
         self,
@@ -47,12 +48,13 @@ class AttachCalls(RbdCalls, ReadOnlyAttach):
         spec = self._spec(volume_id)
         with self._changing(spec, "attaching"):
             image, known = self._reader.image_and_instances(spec)
-            if image is None:
+            if image is None or spec.image.startswith(HIDDEN):
                 raise NotFound(f"volume {volume_id!r} does not exist in the cluster")
             if instance_id not in known:
                 raise NotFound(f"instance {instance_id!r} is not known: has REX-Ray run there, with this cluster?")
             if image.claim is None or image.claim.instance != instance_id:
                 self._refuse_unfinished(image)
+                self._refuse_more(instance_id)
                 self._claim(image, instance_id, read_only=read_only, force=force)
             elif image.claim.read_only != read_only:
                 is_so, asked = ("read-only" if access else "writable" for access in (image.claim.read_only, read_only))
@@ -103,13 +105,25 @@ class AttachCalls(RbdCalls, ReadOnlyAttach):
             whose = repr(now.claim.instance) if now is not None and now.claim is not None else "somebody"
             raise InUse(f"volume {str(image.spec)!r} was just attached to {whose}")
         faults.point("rbd-attach-claimed")
+        if holder is not None:  # who may have opened it again until its claim was gone
+            self._fence.shut_out(self._image(VolumeId(str(image.spec))))
 
     def _attached(self, image: Image, instance_id: InstanceId) -> Attachment:
         now = self._reader.image(image.spec)
         found = attachments(now) if now is not None and now.id == image.id else ()
-        if not found or found[0].instance_id != instance_id:
+        if now is None or not found or found[0].instance_id != instance_id:
             raise InUse(f"volume {str(image.spec)!r} was taken from {instance_id!r} at once")
+        if now.claim is not None and now.facts.get("rollback"):  # which looked for a claim before there was one
+            claims.drop(self._cluster, now, now.claim)
+        self._refuse_unfinished(now)
         return found[0]
+
+    def _refuse_more(self, instance_id: InstanceId) -> None:
+        limit = self._settings.max_volumes
+        if limit:
+            claims_there = (image.claim for image in self._reader.images(self._pools) if image.claim is not None)
+            if sum(claim.instance == instance_id for claim in claims_there) >= limit:
+                raise OutOfCapacity(f"instance {instance_id!r} has {limit} volumes attached, as many as it may")
 
     def _refuse_unfinished(self, image: Image) -> None:
         if image.facts.get("rollback"):

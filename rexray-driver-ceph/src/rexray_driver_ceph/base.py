@@ -15,6 +15,7 @@ from rexray_driver_ceph.fencing import Fence
 from rexray_driver_ceph.images import HIDDEN, Image
 from rexray_driver_ceph.names import Pool, Spec
 from rexray_driver_ceph.reading import Reader, make_reader
+from rexray_driver_ceph.refusals import refusal
 from rexray_driver_ceph.settings import RbdSettings
 
 _WAITERS = 10_000
@@ -71,9 +72,16 @@ class RbdCalls:
         with self._locks.hold(str(spec.whole), owner=f"{what} {spec}", timeout=self._settings.work_timeout):
             yield
 
+    def _drop_snapshot(self, snapshot: Spec) -> None:
+        """Remove a snapshot; a missing one is success. With clones of it, it goes with the last of them."""
+        action = f"remove snapshot {snapshot}"
+        ended = self._cluster.attempt("rbd", "snap", "rm", "--no-progress", str(snapshot), action=action)
+        if ended.status != 0 and "failed to remove snapshot: (2)" not in ended.stderr:
+            raise refusal(ended, action)
+
     def _refuse_foreign(self, image: Image, what: str) -> None:
         """``Forbidden`` for what REX-Ray did not make, unless the settings allow it."""
-        if not (image.facts or self._settings.remove_foreign):
+        if not (image.ours or self._settings.remove_foreign):
             raise Forbidden(
                 f"REX-Ray did not make {what}, and does not remove it: set rbd.removeForeign, or use 'rbd' itself"
             )

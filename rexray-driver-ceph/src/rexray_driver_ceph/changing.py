@@ -6,17 +6,20 @@ import re
 from collections.abc import Mapping
 
 from rexray import faults
-from rexray.errors import InvalidRequest, NotFound
+from rexray.errors import InvalidRequest, NotFound, TimedOut, Unavailable
 from rexray.mixins import Expand, HasCapacity, Modify, VolumeHealth
 from rexray.types import Capacity, Health, Volume, VolumeId
 from rexray_driver_ceph.base import RbdCalls
 from rexray_driver_ceph.describing import size
 from rexray_driver_ceph.limits import LIMITS, set_limit
-from rexray_driver_ceph.making import MIB, round_up
 from rexray_driver_ceph.names import Pool
+from rexray_driver_ceph.sizes import MIB, round_up
 
 _TROUBLE = ("PG_AVAILABILITY", "PG_DAMAGED", "OSD_FULL", "POOL_FULL", "OBJECT_UNFOUND", "SLOW_OPS")
 """Health checks of a cluster that say that volumes cannot be read or written (Ceph, "Health checks")."""
+
+_SILENT = "PG_AVAILABILITY"
+"""The check that says that to ask for the image might take until a timeout."""
 
 
 class ChangeCalls(RbdCalls, Expand, HasCapacity, Modify, VolumeHealth):
@@ -65,7 +68,14 @@ class ChangeCalls(RbdCalls, Expand, HasCapacity, Modify, VolumeHealth):
 
     def health(self, volume_id: VolumeId) -> Health:
         """Whether the cluster can read and write the volume's pool; raises ``NotFound``."""
-        return self._health_in(self._image(volume_id).spec.pool)
+        found = self._health_in(self._spec(volume_id).pool)
+        if found.message.startswith(_SILENT):
+            return found
+        try:
+            self._image(volume_id)
+        except (TimedOut, Unavailable) as error:  # of a cluster that just answered: it may not know yet itself
+            return Health(abnormal=True, message=str(error))
+        return found
 
     def _health_in(self, pool: Pool) -> Health:
         checks = self._cluster.ask("ceph", "health", "detail", action="ask how the cluster is").get("checks", {})

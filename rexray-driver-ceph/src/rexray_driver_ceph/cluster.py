@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from rexray import child
-from rexray.errors import RexrayError, TimedOut, Unavailable
+from rexray.errors import OutOfCapacity, RexrayError, TimedOut, Unavailable
 from rexray_driver_ceph.identity import Identity, identify
 from rexray_driver_ceph.names import Pool
 from rexray_driver_ceph.refusals import refusal
@@ -15,6 +15,9 @@ from rexray_driver_ceph.settings import RbdSettings
 
 PACKAGE = "ceph-common"
 """The package with ``ceph``, ``rados`` and ``rbd``, of Debian, Ubuntu and the Red Hat family alike."""
+WRITE_CHECKS = ("OSD_FULL", "POOL_FULL", "PG_AVAILABILITY", "OBJECT_UNFOUND", "PG_DAMAGED", "OSD_DOWN", "SLOW_OPS")
+"""Health checks that say why somebody who writes has to wait (Ceph, "Health checks")."""
+_HEALTH_SECONDS = 5.0
 _OUTPUT = 1 << 30
 """The most that is read of a program's output: a list of millions of images."""
 
@@ -44,7 +47,8 @@ class Cluster:
     def run(self, program: str, *words: str, action: str, seconds: float | None = None) -> str:
         """Run ``ceph``, ``rbd`` or ``rados`` and give its output; ``action`` says in an error what was going on.
 
-        ``Unavailable`` where a question, which has no ``seconds`` of its own, is not answered in time.
+        ``Unavailable``, or ``OutOfCapacity`` where the cluster is full, if it takes longer than ``rbd.timeout`` or the
+        ``seconds`` that it was given.
         """
         ended = self.attempt(program, *words, action=action, seconds=seconds)
         if ended.status != 0:
@@ -58,9 +62,24 @@ class Cluster:
         try:
             return child.run([path, *self.arguments, *words], seconds=limit, action=action, most=_OUTPUT)
         except TimedOut as error:
-            if seconds is not None:
-                raise
-            raise Unavailable(f"{error}: does the cluster answer? (rbd.timeout)") from None
+            raise self.explained(error) from None
+
+    def explained(self, error: TimedOut) -> RexrayError:
+        """Why the cluster let somebody wait, in its own words if it answers at all.
+
+        Whoever writes to a full pool, or where an object's OSDs are down, waits for as long as it takes.
+        """
+        command = [child.need("ceph", PACKAGE), *self.arguments, "--format", "json", "health"]
+        try:
+            health = child.run(command, seconds=_HEALTH_SECONDS, action="ask how the cluster is")
+            checks = json.loads(health.stdout)["checks"]
+        except (RexrayError, ValueError, KeyError):
+            return Unavailable(f"{error}: the cluster does not answer, not even how it is (rbd.timeout)")
+        for name in WRITE_CHECKS:
+            if name in checks:
+                kind = OutOfCapacity if name.endswith("_FULL") else Unavailable
+                return kind(f"{error}: the cluster says {name}, {checks[name]['summary']['message']}")
+        return Unavailable(f"{error}, although the cluster answers (rbd.timeout)")
 
     def ask(self, program: str, *words: str, action: str) -> Any:
         """The answer to a question, which the program gives in JSON."""

@@ -78,6 +78,7 @@ def describe_snapshot(image: Image, snap: Snap) -> Snapshot:
         size_bytes=snap.size_bytes - int(image.facts.get("header", "0")),
         created=snap.created,
         description=snap.facts.get("description", ""),
+        group=snap.facts.get("group", ""),
     )
 
 

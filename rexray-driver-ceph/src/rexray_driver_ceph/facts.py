@@ -10,10 +10,11 @@ from rexray_driver_ceph.names import Spec
 
 
 def put(cluster: Cluster, spec: Spec, facts: Mapping[str, str]) -> None:
-    """Replace the facts of an image, or of its snapshot if the spec has one."""
+    """Replace the facts of an image, or of its snapshot if the spec has one; they tell whose they are."""
     key = f"{SNAPSHOT_META}{spec.snapshot}" if spec.snapshot else META
     action = f"write what REX-Ray knows of {spec}"
-    cluster.run("rbd", "image-meta", "set", str(spec.whole), key, write_facts(facts), action=action)
+    text = write_facts({"image": str(spec), **facts})
+    cluster.run("rbd", "image-meta", "set", str(spec.whole), key, text, action=action)
 
 
 def drop(cluster: Cluster, spec: Spec) -> None:

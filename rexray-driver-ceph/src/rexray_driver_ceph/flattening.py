@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 
-from rexray.errors import RexrayError
+from rexray.errors import RexrayError, Unavailable
 from rexray_driver_ceph.cluster import Cluster
 from rexray_driver_ceph.images import Image
 from rexray_driver_ceph.names import Spec
@@ -28,8 +28,28 @@ def flatten_soon(cluster: Cluster, spec: Spec, *, seconds: float) -> None:
     """
     action = f"flatten volume {str(spec)!r}"
     try:
-        ended = cluster.attempt("ceph", "rbd", "task", "add", "flatten", str(spec), action=action)
-        if ended.status != 0:
+        if not _add_task(cluster, spec, action):
             cluster.run("rbd", "flatten", "--no-progress", str(spec), action=action, seconds=seconds)
     except RexrayError as error:
         log.warning("volume %s stays a clone of a clone: %s", spec, error)
+
+
+def stop(cluster: Cluster, spec: Spec) -> None:
+    """Have the manager leave an image alone that is to be removed."""
+    action = f"stop flattening {str(spec)!r}"
+    for task in cluster.ask("ceph", "rbd", "task", "list", action=action):
+        at = task["refs"]
+        if (at["pool_name"], at["pool_namespace"], at["image_name"]) == (*_place(spec), spec.image):
+            cluster.attempt("ceph", "rbd", "task", "cancel", task["id"], action=action)
+
+
+def _place(spec: Spec) -> tuple[str, str]:
+    return spec.pool.name, spec.pool.namespace
+
+
+def _add_task(cluster: Cluster, spec: Spec, action: str) -> bool:
+    """Whether the manager does it; without one the question stays unanswered."""
+    try:
+        return cluster.attempt("ceph", "rbd", "task", "add", "flatten", str(spec), action=action).status == 0
+    except Unavailable:
+        return False

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from rexray_driver_ceph.names import Pool, Spec
+from rexray_driver_ceph.names import Pool, Spec, sayable
 
 META = "rexray"
 """The key of an image's metadata that REX-Ray's own facts are under, as one JSON object: it tells whose image it is."""
 SNAPSHOT_META = "rexray.snapshot."
 """The same for a snapshot, whose name follows: the facts are in the image's metadata, for snapshots have none."""
+GROUPS = "rexray.groups"
+"""The object of the default pool whose keys are the groups of snapshots that are whole."""
 HIDDEN = "rexray-making-"
 """How the names of images and snapshots begin that are no volumes or snapshots yet, or only a means to one."""
 
@@ -59,6 +61,11 @@ class Image:
     snapshots: tuple[Snap, ...] = ()
 
     @property
+    def ours(self) -> bool:
+        """Whether REX-Ray made it."""
+        return bool(self.facts.get("name"))
+
+    @property
     def header(self) -> str:
         """The RADOS object with what Ceph knows of the image."""
         return f"rbd_header.{self.id}"
@@ -92,12 +99,12 @@ def read_detailed(answer: Mapping[str, Any]) -> Image:
         created=_moment(answer["created"]),
         parent=Spec(Pool(parent[0], parent[1]), parent[2]) if parent else None,
         metadata=metadata,
-        snapshots=tuple(_read_snap(spec, metadata, item) for item in answer["snapshots"]),
+        snapshots=tuple(_read_snap(spec, metadata, item) for item in answer["snapshots"] if sayable(item["name"])),
     )
 
 
 def read_facts(text: str) -> Mapping[str, str]:
-    """REX-Ray's facts; empty where there are none, or where somebody else's words are under the key."""
+    """REX-Ray's facts, whoever's; empty where there are none, or where somebody else's words are under the key."""
     try:
         facts = json.loads(text) if text else {}
     except ValueError:
@@ -106,7 +113,7 @@ def read_facts(text: str) -> Mapping[str, str]:
 
 
 def read_own_facts(text: str, spec: Spec) -> Mapping[str, str]:
-    """The same of an image; empty where they are another's: Ceph copies them to whatever is cloned or copied of it."""
+    """Those of an image or snapshot; empty where they are another's: Ceph copies them to what is cloned or copied."""
     facts = read_facts(text)
     return facts if facts.get("image") == str(spec) else {}
 
@@ -130,7 +137,7 @@ def _read_snap(image: Spec, metadata: Mapping[str, str], item: Mapping[str, Any]
         spec=image.at(item["name"]),
         size_bytes=item["size"],
         created=_moment(item["created"]),
-        facts=read_facts(metadata.get(SNAPSHOT_META + item["name"], "")),
+        facts=read_own_facts(metadata.get(SNAPSHOT_META + item["name"], ""), image.at(item["name"])),
     )
 
 

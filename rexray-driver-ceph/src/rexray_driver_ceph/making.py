@@ -1,88 +1,26 @@
-"""Making images and removing them.
-
-An image is made under a hidden name, described as REX-Ray's, and then renamed, which the cluster does at once or not at
-all: a volume of a name is there with all that belongs to it, or not, and a create that was killed is said again.
-
-Facts: rbd(8). Sizes are given in MiB. A clone of format 2 needs no protected snapshot. ``rbd encryption format`` (Ceph
-16) writes the header into the image: the bytes that its user has are those after it.
-"""
+"""Making volumes: what is asked for, and what is there already."""
 
 from __future__ import annotations
 
-import errno
-import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 
-from rexray import faults
-from rexray.errors import AlreadyExists, InUse, InvalidRequest, NotFound, OutOfRange
+from rexray.errors import AlreadyExists, InvalidRequest, NotFound, OutOfRange, RexrayError
 from rexray.mixins import Clone, Encrypted
-from rexray.types import Volume, VolumeId, VolumeSpec
-from rexray_driver_ceph import facts, passphrases
-from rexray_driver_ceph.base import RbdCalls, refuse_attached
-from rexray_driver_ceph.describing import IOPS, size, volume_name
-from rexray_driver_ceph.fencing import refuse_open
+from rexray.types import Volume, VolumeSpec
+from rexray_driver_ceph import passphrases
+from rexray_driver_ceph.building import BuildCalls, Plan, hidden_prefix
+from rexray_driver_ceph.describing import size, volume_name
 from rexray_driver_ceph.flattening import depth, flatten_soon
-from rexray_driver_ceph.images import HIDDEN, Image
-from rexray_driver_ceph.limits import set_limit
+from rexray_driver_ceph.images import Image
 from rexray_driver_ceph.names import Pool, Spec, image_name
-from rexray_driver_ceph.refusals import NoImage, number, refusal
+from rexray_driver_ceph.sizes import DEFAULT_SIZE, MIB, round_up
 
-MIB = 1 << 20
-DEFAULT_SIZE = 1 << 30
-"""The size of a volume that was asked for without one: the original's."""
-LARGEST = 1 << 60
-"""More than any cluster has; beyond 2**63 bytes ``rbd`` reads a size as another."""
 LUKS2_HEADER = 16 * MIB
 """What ``rbd encryption format`` leaves for the header of LUKS2, librbd's and cryptsetup's default alike."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """An image that is to be made: where, how large (with its header), of what, and what is to be known of it."""
-
-    spec: Spec
-    size_bytes: int
-    facts: dict[str, str]
-    iops: int = 0
-    source: Spec | None = None
-    source_image: Image | None = None
-
-    @property
-    def made(self) -> Image:
-        """The image as it is when it has just been made."""
-        metadata = {IOPS: str(self.iops)} if self.iops else {}
-        return Image(
-            spec=self.spec,
-            id="",
-            size_bytes=self.size_bytes,
-            facts=self.facts,
-            claim=None,
-            metadata=metadata,
-        )
-
-    @property
-    def hidden(self) -> Spec:
-        """The image while it is not finished."""
-        return replace(self.spec, image=hidden_name(self.spec.image))
-
-
-def hidden_name(word: str) -> str:
-    """The hidden name on the way to an image or snapshot."""
-    return HIDDEN + hashlib.sha256(word.encode()).hexdigest()[:32]
-
-
-def round_up(size_bytes: int, limit_bytes: int, what: str) -> int:
-    """Whole MiB; ``OutOfRange`` beyond the limit, if there is one, and beyond what a cluster can have."""
-    rounded = max(-(-size_bytes // MIB), 1) * MIB
-    if rounded > LARGEST:
-        raise OutOfRange(f"{what}: {size_bytes} bytes are more than an image can have")
-    if limit_bytes and rounded > limit_bytes:
-        raise OutOfRange(f"{what}: its size is whole MiB, {rounded} bytes, more than the limit of {limit_bytes}")
-    return rounded
-
-
-class MakingCalls(RbdCalls, Clone, Encrypted):
-    """``create`` and ``remove`` of the contract."""
+class MakingCalls(BuildCalls, Clone, Encrypted):
+    """``create`` of the contract."""
 
     def create(self, spec: VolumeSpec) -> Volume:
         """The volume of that name, made if it is missing; ``AlreadyExists`` if it differs from the spec.
@@ -92,35 +30,32 @@ class MakingCalls(RbdCalls, Clone, Encrypted):
         """
         place = self._place(spec)
         with self._changing(place, "making"):
-            found = self._reader.image(place)
+            found, hidden = self._look_for(place, spec)
             if found is not None:
                 return self._described(self._same(found, spec))
-            plan = self._plan(place, spec)
+            plan, made = self._plan(place, spec), False
             try:
                 self._make(plan)
+                made = True
+            except RexrayError:
+                found, _ = self._look_for(place, spec)
+                if found is None:
+                    raise
+                return self._described(self._same(found, spec))  # made by somebody else meanwhile
             finally:
-                self._drop_hidden_snapshot(plan)
+                self._tidy_up(plan, made=made)
+            self._sweep(plan.made, hidden, plan.source_image)
             if int(plan.facts.get("depth", "0")) > self._settings.clone_depth:
                 flatten_soon(self._cluster, place, seconds=self._settings.work_timeout)
             return self._described(plan.made)
 
-    def remove(self, volume_id: VolumeId, *, force: bool = False) -> None:
-        """Delete the volume and its data; a missing one is success, an attached one ``InUse``, one with snapshots too.
-
-        ``force`` makes no difference. A parent of clones goes to Ceph's trash, and from there with the last of them.
-        """
-        spec = self._spec(volume_id)
-        with self._changing(spec, "removing"):
-            image = self._look(volume_id)
-            if image is None:
-                return
-            self._refuse_foreign(image, f"image {spec}")
-            refuse_attached(image)
-            refuse_open(image, self._fence.wait_closed(image))
-            if image.snapshots:
-                names = ", ".join(repr(str(snap.spec)) for snap in image.snapshots[:3])
-                raise InUse(f"volume {volume_id!r} has {len(image.snapshots)} snapshots ({names}): remove them first")
-            self._remove_image(spec)
+    def _look_for(self, place: Spec, spec: VolumeSpec) -> tuple[Image | None, Mapping[Spec, str]]:
+        """The image of a volume, and what attempts to make it left; that is gone where the image is there."""
+        found, hidden = self._reader.image_and_hidden(place, hidden_prefix(place))
+        if found is not None:
+            source = self._reader.image(self._spec(spec.source_volume)) if spec.source_volume else None
+            self._sweep(found, hidden, source)
+        return found, hidden
 
     def _place(self, spec: VolumeSpec) -> Spec:
         """Where the image of a volume is, or is to be."""
@@ -136,7 +71,7 @@ class MakingCalls(RbdCalls, Clone, Encrypted):
     def _same(self, image: Image, spec: VolumeSpec) -> Image:
         """The image, which is there already, if it is what is asked for."""
         what = f"volume {spec.name!r} exists as image {image.spec}"
-        if not image.facts:
+        if not image.ours:
             raise AlreadyExists(f"{what}, which REX-Ray did not make: choose another name, or use it as it is")
         if volume_name(image, self._cluster.default_pool) != spec.name:
             raise AlreadyExists(f"{what}, which is volume {volume_name(image, self._cluster.default_pool)!r}")
@@ -183,7 +118,8 @@ class MakingCalls(RbdCalls, Clone, Encrypted):
         if spec.encryption_key and spec.encryption_key != inherited.get("key", ""):
             raise InvalidRequest(f"volume {spec.name!r}: it has the key of its source {str(source)!r}, not another one")
         header = int(inherited.get("header", "0"))
-        least = (snap.size_bytes if snap is not None else image.size_bytes) - header
+        source_bytes = snap.size_bytes if snap is not None else image.size_bytes
+        least = source_bytes - header
         wanted = round_up(max(spec.size_bytes or least, least), spec.limit_bytes, f"volume {spec.name!r}")
         if spec.size_bytes and spec.size_bytes < least:
             raise OutOfRange(f"volume {spec.name!r}: its source {str(source)!r} has {least} bytes, more than asked for")
@@ -194,81 +130,12 @@ class MakingCalls(RbdCalls, Clone, Encrypted):
             iops=spec.iops,
             source=source,
             source_image=image,
+            source_bytes=source_bytes,
         )
-
-    def _make(self, plan: Plan) -> None:
-        self._build(plan)
-        faults.point("rbd-create-built")
-        if plan.iops:
-            set_limit(self._cluster, plan.hidden, "iops", plan.iops)
-        facts.put(self._cluster, plan.hidden, plan.facts)
-        faults.point("rbd-create-described")
-        action = f"make volume {str(plan.spec)!r}"
-        ended = self._cluster.attempt("rbd", "rename", str(plan.hidden), str(plan.spec), action=action)
-        faults.point("rbd-create-renamed")
-        if ended.status != 0 and number(ended) == errno.EEXIST:
-            self._remove_image(plan.hidden)
-            raise AlreadyExists(f"volume {str(plan.spec)!r} was made by somebody else meanwhile: ask again")
-        if ended.status != 0:
-            raise refusal(ended, action)
-
-    def _build(self, plan: Plan) -> None:
-        """The image under its hidden name; what an earlier attempt left there is removed first."""
-        for last in (False, True):
-            ended = self._cluster.attempt("rbd", *self._build_words(plan), action=f"make volume {str(plan.spec)!r}")
-            if ended.status == 0:
-                break
-            if last or number(ended) != errno.EEXIST:
-                raise refusal(ended, f"make volume {str(plan.spec)!r}")
-            self._remove_image(plan.hidden)
-        faults.point("rbd-create-made")
-        if plan.source_image is not None and plan.size_bytes > plan.source_image.size_bytes:
-            words = ("resize", "--no-progress", "--size", f"{plan.size_bytes // MIB}M", str(plan.hidden))
-            self._cluster.run("rbd", *words, action=f"grow volume {str(plan.spec)!r}")
-        if plan.source is None and plan.facts.get("encryption"):
-            key = passphrases.find(self._settings, plan.facts.get("key", ""))
-            words = ("encryption", "format", str(plan.hidden), plan.facts["encryption"], str(key))
-            self._cluster.run("rbd", *words, action=f"encrypt volume {str(plan.spec)!r}", seconds=120)
-
-    def _build_words(self, plan: Plan) -> list[str]:
-        features = [word for name in self._settings.image_features for word in ("--image-feature", name)]
-        if plan.source is None:
-            return ["create", "--size", f"{plan.size_bytes // MIB}M", *features, str(plan.hidden)]
-        source = plan.source if plan.source.snapshot else self._hidden_snapshot(plan)
-        return ["clone", "--rbd-default-clone-format", "2", *features, str(source), str(plan.hidden)]
-
-    def _hidden_snapshot(self, plan: Plan) -> Spec:
-        """A snapshot of the source volume as it is now; one that an earlier attempt left is older and is not used."""
-        assert plan.source is not None
-        snapshot = plan.source.at(hidden_name(str(plan.spec)))
-        self._drop_snapshot(snapshot)
-        words = ("snap", "create", "--no-progress", str(snapshot))
-        self._cluster.run("rbd", *words, action=f"take what volume {str(plan.source)!r} has")
-        faults.point("rbd-clone-snapped")
-        return snapshot
-
-    def _drop_hidden_snapshot(self, plan: Plan) -> None:
-        if plan.source is not None and not plan.source.snapshot:
-            self._drop_snapshot(plan.source.at(hidden_name(str(plan.spec))))
-
-    def _drop_snapshot(self, snapshot: Spec) -> None:
-        """Remove a snapshot; a missing one is success. With clones of it, it goes with the last of them."""
-        action = f"remove snapshot {snapshot}"
-        ended = self._cluster.attempt("rbd", "snap", "rm", "--no-progress", str(snapshot), action=action)
-        if ended.status != 0 and "failed to remove snapshot: (2)" not in ended.stderr:
-            raise refusal(ended, action)
-
-    def _remove_image(self, spec: Spec) -> None:
-        """Remove an image; a missing one is success. One with clones is kept in the trash as long as they need it."""
-        words = ("--rbd-move-parent-to-trash-on-remove=true", "rm", "--no-progress", str(spec))
-        action = f"remove volume {str(spec)!r}"
-        try:
-            self._cluster.run("rbd", *words, action=action, seconds=self._settings.work_timeout)
-        except NoImage:
-            return
 
     @property
     def _pool_names(self) -> set[str]:
         if self._pools:
             return {pool.name for pool in self._pools}
-        return set(self._cluster.run("rados", "lspools", action="list the pools").split())
+        pools = self._cluster.ask("ceph", "osd", "pool", "ls", "detail", action="list the pools")
+        return {pool["pool_name"] for pool in pools if "rbd" in pool["application_metadata"]}

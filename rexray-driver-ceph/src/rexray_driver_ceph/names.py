@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -17,7 +18,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,94}")
 """Image names that every client takes. 96 bytes with their end are what librbd's first format has room for."""
 _HASHED = "rexray-"
 """How an image's name begins that was made of a volume's name that no image can have."""
-_PART = re.compile(r"[^/@\s\x00-\x1f\x7f]+")
+_PART = re.compile(r"[^/@\x00-\x1f\x7f-\x9f\ufffd]+")
+"""What ids are made of; U+FFFD stands for bytes that are no text, and is in no id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Pool:
     def parse(cls, text: str) -> Self:
         """``InvalidRequest`` for what is neither."""
         parts = text.split("/")
-        if len(parts) > 2 or not all(_PART.fullmatch(part) for part in parts):
+        if len(parts) > 2 or text.startswith("-") or not all(sayable(part) for part in parts):
             raise InvalidRequest(f"{text!r} is not a pool such as rbd, nor a namespace such as rbd/tenant")
         return cls(*parts)
 
@@ -61,7 +63,7 @@ class Spec:
             if dot and before and rest:
                 place, image = [before], rest
         pool = Pool.parse("/".join(place)) if place else default
-        if not _PART.fullmatch(image) or (at and not _PART.fullmatch(snapshot)):
+        if not sayable(image) or (at and not sayable(snapshot)):
             raise InvalidRequest(f"{text!r} is not the id of an image such as rbd/data, nor of its snapshot")
         return cls(pool, image, snapshot)
 
@@ -78,11 +80,27 @@ class Spec:
         return replace(self, snapshot="")
 
 
+def sayable(name: str) -> bool:
+    """Whether an id can be made of a pool's, an image's or a snapshot's name: strangers' may be anything."""
+    return _PART.fullmatch(name) is not None
+
+
 def image_name(volume_name: str) -> str:
     """What the image of a volume is called: the volume's own name, or a stable hash where Ceph cannot have that."""
     if _PLAIN.fullmatch(volume_name) and not volume_name.startswith(_HASHED):
         return volume_name
     return _HASHED + hashlib.sha256(volume_name.encode()).hexdigest()[:32]
+
+
+def image_names(volume_name: str) -> tuple[str, ...]:
+    """What the image of a volume of that name may be called, by us or by a stranger."""
+    return tuple(dict.fromkeys([image_name(volume_name), *([volume_name] if sayable(volume_name) else [])]))
+
+
+def dotted_names(volume_name: str) -> Iterator[tuple[str, str]]:
+    """Each ``POOL``, or ``POOL.NAMESPACE``, that the name may begin with, and the rest of it."""
+    for dot in re.finditer(r"(?<=.)\.(?=.)", volume_name):
+        yield volume_name[: dot.start()], volume_name[dot.end() :]
 
 
 def foreign_name(spec: Spec, default: Pool) -> str:

@@ -1,7 +1,7 @@
 """The least capabilities of this driver's Ceph users.
 
 Facts: Ceph, "User management": the profile ``rbd`` lets a client use images, and shut other clients out; locks and
-keys of RADOS objects are within it.
+keys of RADOS objects are within it. Which client is the cluster's own manager, flattening, it does not tell.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def document(sources: Sources) -> Mapping[str, object]:
     pools = [Pool.parse(text) for text in dict.fromkeys([settings.default_pool, *settings.pools])]
     osd = ", ".join(f"profile rbd {_place(pool)}" for pool in pools)
     mgr = ", ".join(f"profile rbd {_place(pool)}" for pool in pools)
-    caps = {"mon": "profile rbd", "mgr": mgr, "osd": osd}
+    caps = {"mon": 'profile rbd, allow command "mgr dump"', "mgr": mgr, "osd": osd}
     words = " ".join(f"{kind} '{value}'" for kind, value in caps.items())
     return {
         "entity": f"client.{user}",

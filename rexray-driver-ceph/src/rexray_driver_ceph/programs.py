@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from rexray.errors import Forbidden, NotFound, Unauthorized
+from rexray.errors import Forbidden, NotFound, Unauthorized, Unsupported
 from rexray_driver_ceph.claims import LOCK
 from rexray_driver_ceph.cluster import Cluster
-from rexray_driver_ceph.images import META, SNAPSHOT_META, Image, Snap, read_claim, read_facts, read_own_facts
-from rexray_driver_ceph.names import Pool, Spec
+from rexray_driver_ceph.images import META, SNAPSHOT_META, Image, Snap, read_claim, read_own_facts
+from rexray_driver_ceph.names import Pool, Spec, dotted_names, image_names, sayable
 from rexray_driver_ceph.reading import INSTANCES
 from rexray_driver_ceph.refusals import NoImage, number, refusal
 from rexray_driver_ceph.settings import RbdSettings
@@ -44,36 +44,81 @@ class ProgramReader:
         try:
             info = self._cluster.ask("rbd", "info", str(spec), action=action)
             with ThreadPoolExecutor(_THREADS) as threads:
-                status = threads.submit(self._cluster.ask, "rbd", "status", str(spec), action=action)
-                metadata = threads.submit(self._cluster.ask, "rbd", "image-meta", "list", str(spec), action=action)
+                metadata = threads.submit(self._metadata, spec)
                 snaps = threads.submit(self._cluster.ask, "rbd", "snap", "ls", str(spec), action=action)
                 claim = threads.submit(self._claim, spec, info["id"])
+            # afterwards: "rbd image-meta list" is a client that has the image open itself
+            status = self._cluster.ask("rbd", "status", str(spec), action=action)
+            return _read(spec, info, status, metadata.result(), snaps.result(), claim.result())
         except NoImage:
             return None
-        meta = metadata.result() or {}
-        return _read(spec, info, status.result(), meta, snaps.result(), claim.result())
 
     def image_and_instances(self, spec: Spec) -> tuple[Image | None, tuple[str, ...]]:
         """The same, and the hosts that are known."""
-        return self.image(spec), self._instances()
+        return self.image(spec), self.keys(INSTANCES)
 
     def snapshots(self, pools: Sequence[Pool]) -> Iterator[Image]:
         """The images that have snapshots, with their details."""
         return (image for image in self.images(pools) if image.snapshots)
 
+    def image_and_hidden(self, spec: Spec, beginning: str) -> tuple[Image | None, Mapping[Spec, str]]:
+        """One image, and those beside it whose names begin so, with their ids."""
+        hidden: dict[Spec, str] = {}
+        for found in self._specs([spec.pool]):
+            image = self.image(found) if found.image.startswith(beginning) else None
+            hidden |= {found: image.id} if image is not None else {}
+        return self.image(spec), hidden
+
+    def named(self, pools: Sequence[Pool], name: str) -> Iterator[Image]:
+        """The images that a volume of that name may be, in the pools or in every one that this user may read."""
+        dotted = dict(dotted_names(name))
+        specs = []
+        for pool in pools or self._pools():
+            rest = dotted.get(".".join(filter(None, (pool.name, pool.namespace))), "")
+            specs += [Spec(pool, image) for image in (*image_names(name), *(image_names(rest) if rest else ()))]
+        with ThreadPoolExecutor(_THREADS) as threads:
+            yield from (image for image in threads.map(self.image, specs) if image is not None)
+
+    def keys(self, name: str) -> tuple[str, ...]:
+        """The keys of an object of the default pool, none if it is not there."""
+        pool, action = self._cluster.default_pool, f"read object {name}"
+        words = ["--pool", pool.name, "--namespace", pool.namespace, "listomapkeys", name]
+        ended = self._cluster.attempt("rados", *words, action=action)
+        if ended.status != 0:
+            if number(ended) == 2 and name in ended.stderr:
+                return ()
+            raise refusal(ended, action)
+        return tuple(ended.stdout.splitlines())
+
+    def take_together(self, specs: Sequence[Spec]) -> None:
+        """``Unsupported``: no program holds several images' locks at once."""
+        raise Unsupported(
+            "snapshots of several volumes at one moment need Ceph's Python bindings, python3-rbd, on this host"
+        )
+
     def _specs(self, pools: Sequence[Pool]) -> Iterator[Spec]:
         for pool in pools or self._pools():
             names = self._cluster.ask("rbd", "ls", str(pool), action=f"list the images of {pool}")
-            yield from (Spec(pool, name) for name in names)
+            yield from (Spec(pool, name) for name in names if sayable(name))
 
     def _pools(self) -> Iterator[Pool]:
         details = self._cluster.ask("ceph", "osd", "pool", "ls", "detail", action="list the pools")
         for name in sorted(pool["pool_name"] for pool in details if "rbd" in pool["application_metadata"]):
+            if not sayable(name) or name.startswith("-"):
+                continue  # no id can be made of it
             try:
                 spaces = self._cluster.ask("rbd", "namespace", "ls", name, action=f"list the namespaces of {name}")
             except (Forbidden, NotFound, Unauthorized):
                 continue  # not this user's, or removed meanwhile
-            yield from (Pool(name, space) for space in itertools.chain([""], (item["name"] for item in spaces)))
+            names = [item["name"] for item in spaces]
+            yield from (Pool(name, space) for space in ("", *filter(sayable, names)))
+
+    def _metadata(self, spec: Spec) -> dict[str, str]:
+        """What ``rbd`` says of an image without metadata is nothing at all."""
+        words = ("--format", "json", "image-meta", "list", str(spec))
+        text = self._cluster.run("rbd", *words, action=f"look at image {spec}")
+        found: dict[str, str] = json.loads(text) if text.strip() else {}
+        return found
 
     def _claim(self, spec: Spec, image_id: str) -> list[str] | None:
         words = ["--pool", spec.pool.name, "--namespace", spec.pool.namespace, "lock", "info", f"rbd_header.{image_id}"]
@@ -86,16 +131,6 @@ class ProgramReader:
         info = json.loads(ended.stdout)
         first = next(iter(info["lockers"]), None)
         return [first["name"], first["cookie"], info["tag"]] if first else None
-
-    def _instances(self) -> tuple[str, ...]:
-        pool = self._cluster.default_pool
-        words = ["--pool", pool.name, "--namespace", pool.namespace, "listomapkeys", INSTANCES]
-        ended = self._cluster.attempt("rados", *words, action="list the hosts")
-        if ended.status != 0:
-            if number(ended) == 2 and INSTANCES in ended.stderr:
-                return ()
-            raise refusal(ended, "list the hosts")
-        return tuple(ended.stdout.splitlines())
 
 
 def _read(
@@ -122,7 +157,7 @@ def _read(
         parent=Spec(Pool(parent["pool"], parent.get("pool_namespace", "")), parent["image"]) if parent else None,
         metadata=metadata,
     )
-    return replace(image, snapshots=tuple(_read_snap(image, item) for item in snaps))
+    return replace(image, snapshots=tuple(_read_snap(image, item) for item in snaps if sayable(item["name"])))
 
 
 def _read_snap(image: Image, item: Any) -> Snap:
@@ -130,12 +165,21 @@ def _read_snap(image: Image, item: Any) -> Snap:
         spec=image.spec.at(item["name"]),
         size_bytes=item["size"],
         created=_moment(item.get("timestamp", "")) or datetime.fromtimestamp(0, UTC),
-        facts=read_facts(image.metadata.get(SNAPSHOT_META + item["name"], "")),
+        facts=read_own_facts(image.metadata.get(SNAPSHOT_META + item["name"], ""), image.spec.at(item["name"])),
     )
 
 
 def _moment(text: str) -> datetime | None:
     try:
-        return datetime.strptime(text, _TIME).astimezone(UTC)
+        return datetime.strptime(text, _TIME).replace(tzinfo=_zone()).astimezone(UTC)
     except ValueError:
         return None
+
+
+def _zone() -> tzinfo:
+    """The host's zone, which this process's environment may differ from."""
+    try:
+        with open("/etc/localtime", "rb") as file:
+            return ZoneInfo.from_file(file)
+    except (OSError, ValueError):
+        return UTC

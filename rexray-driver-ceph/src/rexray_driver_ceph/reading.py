@@ -10,16 +10,18 @@ import errno
 import functools
 import json
 import os
+import signal
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from rexray import child
-from rexray.errors import Forbidden, NotFound, RexrayError, TimedOut, Unauthorized, Unavailable
+from rexray.errors import Forbidden, NotFound, RexrayError, TimedOut, Unavailable
 from rexray_driver_ceph.cluster import Cluster
 from rexray_driver_ceph.images import Image, read_brief, read_detailed
-from rexray_driver_ceph.names import Pool, Spec
+from rexray_driver_ceph.names import Pool, Spec, dotted_names, image_names, sayable
+from rexray_driver_ceph.refusals import no_connection
 from rexray_driver_ceph.settings import RbdSettings
 
 INSTANCES = "rexray.instances"
@@ -42,6 +44,18 @@ class Reader(Protocol):
 
     def snapshots(self, pools: Sequence[Pool]) -> Iterator[Image]:
         """The images that have snapshots, with their details."""
+
+    def image_and_hidden(self, spec: Spec, beginning: str) -> tuple[Image | None, Mapping[Spec, str]]:
+        """One image, and those beside it whose names begin so, with their ids."""
+
+    def named(self, pools: Sequence[Pool], name: str) -> Iterator[Image]:
+        """The images that a volume of that name may be, in the pools or in every one that this user may read."""
+
+    def keys(self, name: str) -> tuple[str, ...]:
+        """The keys of an object of the default pool, none if it is not there."""
+
+    def take_together(self, specs: Sequence[Spec]) -> None:
+        """Take snapshots of several images at one moment."""
 
 
 def make_reader(settings: RbdSettings, cluster: Cluster) -> Reader:
@@ -86,7 +100,7 @@ class SessionReader:
     def images(self, pools: Sequence[Pool]) -> Iterator[Image]:
         """The images of the pools, or of every pool for RBD that this user may read, if none is named."""
         answer = self._ask("images", _pairs(pools), action="list the images", seconds=self._settings.work_timeout)
-        return map(read_brief, answer["images"])
+        return (read_brief(image) for image in answer["images"] if _has_id(image))
 
     def image(self, spec: Spec) -> Image | None:
         """One image with its details."""
@@ -100,7 +114,31 @@ class SessionReader:
     def snapshots(self, pools: Sequence[Pool]) -> Iterator[Image]:
         """The images that have snapshots, with their details."""
         answer = self._ask("snapshots", _pairs(pools), action="list the snapshots", seconds=self._settings.work_timeout)
+        return (read_detailed(image) for image in answer["images"] if _has_id(image))
+
+    def image_and_hidden(self, spec: Spec, beginning: str) -> tuple[Image | None, Mapping[Spec, str]]:
+        """One image, and those beside it whose names begin so, with their ids."""
+        words = (spec.pool.name, spec.pool.namespace, spec.image, beginning)
+        answer = self._ask("image_and_hidden", *words, action=f"look at image {spec}")
+        image, hidden = answer["image"], answer["hidden"]
+        return read_detailed(image) if image else None, {Spec(spec.pool, name): hidden[name] for name in hidden}
+
+    def named(self, pools: Sequence[Pool], name: str) -> Iterator[Image]:
+        """The images that a volume of that name may be, in the pools or in every one that this user may read."""
+        dotted = {place: image_names(rest) for place, rest in dotted_names(name)}
+        answer = self._ask("named", _pairs(pools), image_names(name), dotted, action=f"look for volume {name!r}")
         return map(read_detailed, answer["images"])
+
+    def keys(self, name: str) -> tuple[str, ...]:
+        """The keys of an object of the default pool, none if it is not there."""
+        pool = self._cluster.default_pool
+        answer = self._ask("keys", pool.name, pool.namespace, name, action=f"read object {name}")
+        return tuple(answer["keys"])
+
+    def take_together(self, specs: Sequence[Spec]) -> None:
+        """Take snapshots of several images at one moment."""
+        words = [(spec.pool.name, spec.pool.namespace, spec.image, spec.snapshot) for spec in specs]
+        self._ask("take_together", words, action=f"take snapshots of {len(words)} images at one moment")
 
     def _one(self, spec: Spec, register: list[str] | None) -> tuple[Image | None, tuple[str, ...]]:
         words = (spec.pool.name, spec.pool.namespace, spec.image, register)
@@ -112,7 +150,12 @@ class SessionReader:
         settings = self._settings
         limit = seconds or settings.timeout
         identity = self._cluster.identity
-        options = {"mon_host": identity.monitors, "keyring": identity.keyring}
+        # an OSD that does not answer ends the session, which as a whole may take long
+        options = {
+            "mon_host": identity.monitors,
+            "keyring": identity.keyring,
+            "rados_osd_op_timeout": f"{settings.timeout:g}",
+        }
         question = {
             "name": identity.client,
             "cluster": identity.cluster,
@@ -123,34 +166,39 @@ class SessionReader:
             "method": method,
             "parameters": parameters,
         }
-        command = [self._python, str(_SESSION), json.dumps(question)]
+        command = [self._python, "-I", str(_SESSION), json.dumps(question)]
         try:
             ended = child.run(command, seconds=limit + 1, action=action, most=1 << 30)
+            if ended.status == -signal.SIGABRT:  # Ceph 16 with OpenSSL 3, rarely: "EVP_DecryptInit_ex failed"
+                ended = child.run(command, seconds=limit + 1, action=action, most=1 << 30)
         except TimedOut as error:
-            raise Unavailable(f"{error}: does the cluster answer? (rbd.timeout)") from None
+            raise self._cluster.explained(error) from None
+        if ended.status == -signal.SIGALRM:
+            raise self._cluster.explained(TimedOut(f"cannot {action}: no session within {settings.timeout:g} s"))
         if ended.status != 0:
             raise RexrayError(f"cannot {action}: {ended.complaint}")
         answer = json.loads(ended.stdout)
         if "error" in answer:
-            raise _refusal(answer["error"], action)
+            raise _refusal(answer["error"], ended.stderr, action)
         return answer
+
+
+def _has_id(answer: Mapping[str, Any]) -> bool:
+    return all(sayable(answer[key]) for key in ("pool", "name")) and (
+        not answer["namespace"] or sayable(answer["namespace"])
+    )
 
 
 def _pairs(pools: Sequence[Pool]) -> list[tuple[str, str]]:
     return [(pool.name, pool.namespace) for pool in pools]
 
 
-def _refusal(error: tuple[str, int, str], action: str) -> RexrayError:
+def _refusal(error: tuple[str, int, str], log: str, action: str) -> RexrayError:
     """The error of a session; while it connects, no answer says anything about an image."""
     stage, number, text = error
     said = f"cannot {action}: {text}"
     if stage == "connect":
-        if number in (errno.ETIMEDOUT, 0):
-            return Unavailable(f"{said}: does a monitor answer?")
-        hint = "check rbd.conf, rbd.monitors, rbd.user and rbd.keyring"
-        return (
-            Unauthorized(f"{said}: {hint}") if number in (errno.EACCES, errno.EPERM) else Unavailable(f"{said}: {hint}")
-        )
+        return no_connection(f"{log} {text}", number, said)
     if number in (errno.EPERM, errno.EACCES):
         return Forbidden(f"{said}: 'rexray policy rbd' prints what the user must be allowed")
     if number == errno.ENOENT:

@@ -27,12 +27,12 @@ from rexray.errors import (
 
 _NUMBER = re.compile(r"\((\d+)\)|\[errno (\d+)\]|Error (E[A-Z0-9]+)")
 _NO_CONNECTION = ("couldn't connect to the cluster", "error connecting to the cluster", "couldn't connect to cluster")
-_NO_SETTINGS = ("unable to open config file", "no such file or directory: conf", "unable to get monitor info")
+_NO_SETTINGS = ("unable to open config file", "conf_read_file", "unable to get monitor info")
 _NO_AUTH = ("failed to fetch mon config", "unable to find a keyring", "handle_auth_bad_method", "auth: unable to find")
 _ERRORS: dict[int, type[RexrayError]] = {
     errno.EPERM: Forbidden,
     errno.ENOENT: NotFound,
-    errno.EACCES: Unauthorized,
+    errno.EACCES: Forbidden,  # of a monitor that knows the user: who it does not know has no connection
     errno.EBUSY: InUse,
     errno.EEXIST: AlreadyExists,
     errno.EINVAL: InvalidRequest,
@@ -52,6 +52,15 @@ class NoImage(NotFound):
     """The cluster answered that there is no such image: what may be told as "it is gone already"."""
 
 
+def no_connection(text: str, code: int, said: str) -> RexrayError:
+    """Why there is no session with the cluster, by what the library wrote into its log and the error's number."""
+    if any(words in text.lower() for words in _NO_SETTINGS):
+        return Unavailable(f"{said}: say where the cluster is by rbd.conf ($RBD_CONF) or rbd.monitors")
+    if code in (errno.ETIMEDOUT, 0):
+        return Unavailable(f"{said}: no monitor answered")
+    return Unauthorized(f"{said}: check rbd.user and rbd.keyring, which the cluster does not accept")
+
+
 def number(ended: Ended) -> int:
     """The error's number, 0 where the program does not say any."""
     for first, second, name in reversed(_NUMBER.findall(ended.stderr)):
@@ -62,25 +71,19 @@ def number(ended: Ended) -> int:
 def refusal(ended: Ended, action: str) -> RexrayError:
     """The error of a program that failed while it was to do that."""
     text, said = ended.stderr.lower(), f"cannot {action}: {_complaint(ended)}"
-    if any(words in text for words in _NO_SETTINGS):
-        return Unavailable(f"{said}: say where the cluster is by rbd.conf ($RBD_CONF) or rbd.monitors")
-    if any(words in text for words in (*_NO_CONNECTION, *_NO_AUTH)):
-        return _no_connection(ended, said)
+    if any(words in text for words in (*_NO_SETTINGS, *_NO_CONNECTION, *_NO_AUTH)):
+        return no_connection(text, number(ended) or errno.EACCES, said)
     code = number(ended)
     if code == errno.ENOENT and ended.program == "rbd" and _is_image_missing(text):
         return NoImage(said)
+    if _ERRORS.get(code) is Forbidden and code != errno.ESHUTDOWN:
+        said = f"{said}: 'rexray policy rbd' prints what the user must be allowed"
     return _ERRORS.get(code, Unavailable if code else RexrayError)(said)
 
 
 def _is_image_missing(text: str) -> bool:
     """The pool and the cluster answered, and the image is not there."""
-    return "error opening image" in text or "delete error: (2)" in text or "error opening parent image" in text
-
-
-def _no_connection(ended: Ended, said: str) -> RexrayError:
-    if number(ended) == errno.ETIMEDOUT:
-        return Unavailable(f"{said}: no monitor answered")
-    return Unauthorized(f"{said}: check rbd.user and rbd.keyring, which the cluster does not accept")
+    return "error opening image" in text or "error opening parent image" in text
 
 
 def _complaint(ended: Ended) -> str:

@@ -9,19 +9,25 @@ Its one argument is the question in JSON, its output one object in JSON: ``{"err
 Facts: ``cls_rbd`` and ``cls_lock``, the classes that every OSD has and that krbd and librbd alike call: ``get_size`` of
 a snapshot's number or ``NOSNAP`` gives the object order and the size, ``metadata_get`` takes and gives a string with
 its length before it, ``lock.get_info`` gives the lockers, the lock's kind and its tag. ``rbd_header.ID`` is the object
-that they are called on. Opening an image with librbd takes seven times as long as these four calls.
+that they are called on. Opening an image with librbd takes seven times as long as these four calls. ``dir_list`` and
+``metadata_list`` give pairs of strings in order, those after a given one; the bindings fail at any that is no text.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import struct
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import timezone  # its alias UTC is too new for some systems' Python
 from typing import Any
 
 _THREADS = 4
+_PAGE = 1000
+"""How many images, or keys, are asked for at once."""
 _UTC = timezone.utc  # noqa: UP017
 _NOSNAP = struct.pack("<Q", 2**64 - 2)
 _USER_SNAPSHOT = 0
@@ -41,7 +47,11 @@ class Session:
             name=question["name"], conffile=question["conf"], conf=question["options"], clustername=question["cluster"]
         )
         self._cluster.conf_parse_argv(question["arguments"])
-        self._cluster.connect(timeout=question["seconds"])
+        signal.setitimer(
+            signal.ITIMER_REAL, question["seconds"]
+        )  # ends the program: the bindings ignore a timeout
+        self._cluster.connect()
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
     def images(self, pools: Any) -> Any:
         """Every image of the pools, or of all pools for RBD with their namespaces: ``{"images": [...], ...}``."""
@@ -49,14 +59,7 @@ class Session:
         denied: Any = []
         with ThreadPoolExecutor(_THREADS) as threads:
             for pool, namespace, io in self._contexts(pools, denied):
-                try:
-                    listed = list(self._rbd.RBD().list2(io))
-                except (self._rados.PermissionDeniedError, self._rbd.PermissionError) as error:
-                    if pools:
-                        raise
-                    denied.append([pool, str(error)])
-                    continue
-                ask = [(io, pool, namespace, item) for item in listed]
+                ask = [(io, pool, namespace, item) for item in self._listed(io, bool(pools), denied)]
                 found += [image for image in threads.map(self._brief, ask) if image is not None]
         return {"images": found, "denied": denied}
 
@@ -66,12 +69,57 @@ class Session:
         instances = self._keys(*register) if register else []
         return {"image": self._opened(io, pool, namespace, name), "instances": instances}
 
+    def image_and_hidden(self, pool: Any, namespace: Any, name: Any, beginning: Any) -> Any:
+        """One image, and the ids of those whose names begin so: ``{"image": {...}, "hidden": {NAME: ID}}``."""
+        io = self._context(pool, namespace)
+        hidden = {}
+        for found, image_id in self._directory(io, beginning):
+            if not found.startswith(beginning):
+                break
+            hidden[found] = image_id
+        return {"image": self._opened(io, pool, namespace, name), "hidden": hidden}
+
+    def named(self, pools: Any, names: Any, dotted: Any) -> Any:
+        """The images of these names in each of the pools, or in all of them: ``{"images": [...]}``.
+
+        ``dotted`` has further names for the images of some ``POOL`` or ``POOL.NAMESPACE``.
+        """
+        found = []
+        for pool, namespace, io in self._contexts(pools, []):
+            place = pool + "." + namespace if namespace else pool
+            for name in [*names, *dotted.get(place, [])]:
+                try:
+                    image = self._opened(io, pool, namespace, name)
+                except (self._rados.PermissionDeniedError, self._rbd.PermissionError):
+                    if pools:
+                        raise
+                    continue
+                found += [image] if image is not None else []
+        return {"images": found}
+
+    def keys(self, pool: Any, namespace: Any, name: Any) -> Any:
+        """The keys of an object, none if it is not there: ``{"keys": [...]}``."""
+        return {"keys": self._keys(pool, namespace, name)}
+
+    def take_together(self, snapshots: Any) -> Any:
+        """Snapshots of several images while nobody can write to any of them: ``{}``."""
+        with ExitStack() as stack:
+            images = []
+            for pool, namespace, name, _ in snapshots:
+                image = stack.enter_context(self._rbd.Image(self._context(pool, namespace), name))
+                image.lock_acquire(self._rbd.RBD_LOCK_MODE_EXCLUSIVE)
+                stack.callback(image.lock_release)
+                images.append(image)
+            for image, (_, _, _, snapshot) in zip(images, snapshots):  # noqa: B905 too new for some systems' Python
+                image.create_snap(snapshot)
+        return {}
+
     def snapshots(self, pools: Any) -> Any:
         """The images of the pools that have snapshots, with them: ``{"images": [...]}``."""
         found = []
         with ThreadPoolExecutor(_THREADS) as threads:
             for pool, namespace, io in self._contexts(pools, []):
-                ask = [(io, pool, namespace, item) for item in self._rbd.RBD().list2(io)]
+                ask = [(io, pool, namespace, item) for item in self._listed(io, bool(pools), [])]
                 found += [image for image in threads.map(self._with_snapshots, ask) if image is not None]
         return {"images": found}
 
@@ -101,51 +149,88 @@ class Session:
         io.set_namespace(namespace)
         return io
 
+    def _listed(self, io: Any, asked_for: Any, denied: Any) -> Any:
+        """The images of a pool, as ``(NAME, ID)``; of one that nobody asked for none, if this user may not read it."""
+        try:
+            return list(self._directory(io, ""))
+        except self._rados.PermissionDeniedError as error:
+            if asked_for:
+                raise
+            denied.append([io.name, str(error)])
+            return []
+
+    def _directory(self, io: Any, after: Any) -> Any:
+        """The names and ids of images, in the names' order, from the one after that name on."""
+        start = after.encode()
+        while True:
+            try:
+                page = self._page(io, "rbd_directory", "dir_list", start)
+            except self._rados.ObjectNotFound:
+                return
+            for name, image_id in page:
+                yield name.decode(errors="replace"), image_id.decode()
+            if len(page) < _PAGE:
+                return
+            start = page[-1][0]
+
+    def _metadata(self, io: Any, header: Any) -> Any:
+        found: Any = {}
+        start = b""
+        while True:
+            page = self._page(io, header, "metadata_list", start)
+            found.update((key.decode(errors="replace"), value.decode(errors="replace")) for key, value in page)
+            if len(page) < _PAGE:
+                return found
+            start = page[-1][0]
+
     def _keys(self, pool: Any, namespace: Any, name: Any) -> Any:
         io = self._context(pool, namespace)
         keys, after = [], ""
         while True:
             with self._rados.ReadOpCtx() as operation:
-                page, _ = io.get_omap_keys(operation, after, 1000)
+                page, _ = io.get_omap_keys(operation, after, _PAGE)
                 try:
                     io.operate_read_op(operation, name)
                 except self._rados.ObjectNotFound:
                     return []
                 some = [key for key, _ in page]
             keys += some
-            if len(some) < 1000:
+            if len(some) < _PAGE:
                 return keys
             after = some[-1]
 
     def _brief(self, ask: Any) -> Any:
-        io, pool, namespace, item = ask
-        header = "rbd_header." + item["id"]
+        io, pool, namespace, (name, image_id) = ask
+        header = "rbd_header." + image_id
         try:
             size = struct.unpack_from("<BQ", self._call(io, header, "rbd", "get_size", _NOSNAP))[1]
         except self._rados.ObjectNotFound:
             return None  # removed meanwhile
         claim = self._lock(io, header, _OWN_LOCK)
         if claim is None and self._lock(io, header, _RBD_LOCK) is not None:  # some client's, which may have died
-            return self._opened(io, pool, namespace, item["name"])
+            return self._opened(io, pool, namespace, name)
         return {
             "pool": pool,
             "namespace": namespace,
-            "name": item["name"],
-            "id": item["id"],
+            "name": name,
+            "id": image_id,
             "size": size,
             "meta": self._meta(io, header, _OWN_META),
             "claim": claim,
         }
 
     def _with_snapshots(self, ask: Any) -> Any:
-        io, pool, namespace, item = ask
+        io, pool, namespace, (name, image_id) = ask
         try:
-            context = self._call(io, "rbd_header." + item["id"], "rbd", "get_snapcontext", b"")
+            context = self._call(io, "rbd_header." + image_id, "rbd", "get_snapcontext", b"")
             if struct.unpack_from("<QI", context)[1] == 0:
                 return None
         except self._rados.ObjectNotFound:
             return None  # removed meanwhile
-        return self._opened(io, pool, namespace, item["name"])
+        try:
+            return self._opened(io, pool, namespace, name)
+        except UnicodeError:
+            return None  # a snapshot of somebody's has a name that is no text
 
     def _opened(self, io: Any, pool: Any, namespace: Any, name: Any) -> Any:
         try:
@@ -171,7 +256,7 @@ class Session:
             "features": [word for word, bit in _features(self._rbd).items() if features & bit],
             "parent": parent and [parent["pool_name"], parent["pool_namespace"], parent["image_name"]],
             "watchers": [watcher["addr"] for watcher in image.watchers_list()],
-            "metadata": dict(image.metadata_list()),
+            "metadata": self._metadata(io, header),
             "claim": self._lock(io, header, _OWN_LOCK),
             "snapshots": [
                 {
@@ -184,18 +269,22 @@ class Session:
             ],
         }
 
-    def _call(self, io: Any, name: Any, kind: Any, method: Any, data: Any) -> Any:
-        return io.execute(name, kind, method, data, 1 << 16)[1]
+    def _call(self, io: Any, name: Any, kind: Any, method: Any, data: Any, most: Any = 1 << 16) -> Any:
+        return io.execute(name, kind, method, data, most)[1]
+
+    def _page(self, io: Any, name: Any, method: Any, after: Any) -> Any:
+        """The pairs of bytes that come after that one."""
+        return _pairs(self._call(io, name, "rbd", method, _sized(after) + struct.pack("<Q", _PAGE), 1 << 22))
 
     def _meta(self, io: Any, header: Any, key: Any) -> Any:
         try:
-            return _string(self._call(io, header, "rbd", "metadata_get", _sized(key)), 0)[0]
+            return _string(self._call(io, header, "rbd", "metadata_get", _sized(key.encode())), 0)[0]
         except self._rados.ObjectNotFound:
             return ""
 
     def _lock(self, io: Any, header: Any, name: Any) -> Any:
         try:
-            words = _sized(name)
+            words = _sized(name.encode())
             return _locker(self._call(io, header, "lock", "get_info", struct.pack("<BBI", 1, 1, len(words)) + words))
         except self._rados.ObjectNotFound:
             return None
@@ -216,9 +305,19 @@ def _features(rbd: Any) -> Any:
     }
 
 
-def _sized(text: Any) -> Any:
-    data = text.encode()
+def _sized(data: Any) -> Any:
+    """Bytes with their length before them."""
     return struct.pack("<I", len(data)) + data
+
+
+def _pairs(data: Any) -> Any:
+    """Pairs of bytes, with their number before them and each one's length before it."""
+    (count,), at, words = struct.unpack_from("<I", data), 4, []
+    for _ in range(2 * count):
+        (size,) = struct.unpack_from("<I", data, at)
+        words.append(data[at + 4 : at + 4 + size])
+        at += 4 + size
+    return list(zip(words[::2], words[1::2]))  # noqa: B905 too new for some systems' Python
 
 
 def _string(data: Any, at: Any) -> Any:
@@ -261,7 +360,7 @@ def main(text: str) -> int:
         session = Session(rados, rbd, question)
         stage = "ask"
         answer = getattr(session, question["method"])(*question["parameters"])
-    except (rados.Error, rbd.Error, Missing) as error:
+    except (rados.Error, rbd.Error, Missing, UnicodeError) as error:
         answer = {"error": [stage, abs(getattr(error, "errno", 0) or 0), str(error)]}
     json.dump(answer, sys.stdout)
     sys.stdout.flush()
@@ -269,4 +368,6 @@ def main(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    status = main(sys.argv[1])
+    sys.stdout.flush()
+    os._exit(status)  # what tidies up at a Python's end takes time, and OpenSSL from threads that may still run

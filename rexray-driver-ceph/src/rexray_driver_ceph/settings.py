@@ -60,6 +60,9 @@ class RbdSettings:
         (), key="rbd.imageFeatures", help="The features of new images; the cluster's default ones if empty"
     )
     instance_id: str = setting("", key="rbd.instanceID", help="This host's instance id; its host name if empty")
+    max_volumes: int = setting(
+        0, key="rbd.maxVolumes", help="How many volumes may be attached to a host at once; any number if 0"
+    )
     remove_foreign: bool = setting(
         False, key="rbd.removeForeign", help="Also remove images and snapshots that REX-Ray did not make"
     )
@@ -94,6 +97,8 @@ class RbdSettings:
         ):
             if seconds <= 0:
                 raise SettingsError(f"{name}: {seconds:g}s is no time at all")
+        if self.max_volumes < 0:
+            raise SettingsError(f"rbd.maxVolumes: {self.max_volumes} is negative")
         if self.clone_depth < 1:
             raise SettingsError(f"rbd.cloneDepth: {self.clone_depth} leaves no room for a clone: at least 1")
         try:

@@ -17,7 +17,7 @@ from rexray_driver_ceph import facts
 from rexray_driver_ceph.base import RbdCalls, refuse_attached
 from rexray_driver_ceph.describing import describe_snapshot
 from rexray_driver_ceph.fencing import refuse_open
-from rexray_driver_ceph.images import HIDDEN, Image, Snap
+from rexray_driver_ceph.images import GROUPS, HIDDEN, SNAPSHOT_META, Image, Snap
 from rexray_driver_ceph.names import Spec, image_name
 from rexray_driver_ceph.refusals import number, refusal
 
@@ -50,16 +50,22 @@ class SnapshotCalls(RbdCalls, Snapshots, Rollback):
         wanted = self._wanted(snapshot_id)
         if snapshot_id is not None and wanted is None:
             return
-        whole = wanted.whole if wanted is not None else self._spec(volume_id) if volume_id is not None else None
+        whose = self._spec(volume_id) if volume_id is not None else None
+        whole = wanted.whole if wanted is not None else whose
         if whole is None:
             images: Iterator[Image] = self._reader.snapshots(self._pools)
         else:
             images = iter([image] if (image := self._reader.image(whole)) is not None else [])
+        groups: tuple[str, ...] | None = None
         for image in images:
             for snap in image.snapshots:
                 if snap.spec.snapshot.startswith(HIDDEN) or image.spec.image.startswith(HIDDEN):
                     continue
-                if wanted in (None, snap.spec) and volume_id in (None, str(image.spec)):
+                if group := snap.facts.get("group"):
+                    groups = self._reader.keys(GROUPS) if groups is None else groups
+                    if group not in groups:
+                        continue
+                if wanted in (None, snap.spec) and whose in (None, image.spec):
                     yield describe_snapshot(image, snap)
 
     def remove_snapshot(self, snapshot_id: SnapshotId) -> None:
@@ -71,7 +77,11 @@ class SnapshotCalls(RbdCalls, Snapshots, Rollback):
             image = self._reader.image(spec.whole)
             snap = _find(image, spec) if image is not None else None
             if snap is None:
+                if image is not None and SNAPSHOT_META + spec.snapshot in image.metadata:
+                    facts.drop(self._cluster, spec)
                 return
+            if (group := snap.facts.get("group")) and group in self._reader.keys(GROUPS):
+                raise InvalidRequest(f"snapshot {snapshot_id!r} belongs to group snapshot {group!r}: remove that")
             if not (snap.facts or self._settings.remove_foreign):
                 self._refuse_foreign_snapshot(spec)
             action = f"remove snapshot {str(spec)!r}"
@@ -101,6 +111,9 @@ class SnapshotCalls(RbdCalls, Snapshots, Rollback):
             refuse_open(image, self._fence.wait_closed(image))
             facts.put(self._cluster, spec, {**image.facts, "rollback": source.snapshot})
             faults.point("rbd-rollback-noted")
+            if (claimed := self._image(volume_id)).claim is not None:  # before that could be seen
+                facts.put(self._cluster, spec, {**image.facts, "rollback": image.facts.get("rollback", "")})
+                refuse_attached(claimed)
             words = ("snap", "rollback", "--no-progress", str(source))
             action = f"roll volume {volume_id!r} back"
             self._cluster.run("rbd", *words, action=action, seconds=self._settings.work_timeout)

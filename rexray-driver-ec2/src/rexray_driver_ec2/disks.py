@@ -9,14 +9,13 @@ nothing else tells which volume it is. Linux, ``drivers/nvme/host/multipath.c``:
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import stat
 from pathlib import Path
 
+from rexray import uses
 from rexray.errors import WrongDevice
-from rexray.mounts import mount_table
 from rexray_driver_ec2 import names
 from rexray_driver_ec2.viability import read, says_nitro
 
@@ -95,22 +94,7 @@ class Disks:
 
     def user(self, node: Path) -> str:
         """Who uses the device, as ``mounted at /x`` or ``held by dm-0``; empty if nobody does, or it is not there."""
-        try:
-            status = os.stat(node)
-        except OSError:
-            return ""
-        if not stat.S_ISBLK(status.st_mode):
-            return ""
-        disk = self._entry(status.st_rdev)
-        parts = [disk, *(path.parent for path in disk.glob("*/partition"))]
-        numbers = {_number(status.st_rdev), *(read(part / "dev") for part in parts)}
-        for mount in mount_table():
-            if mount.device in numbers or mount.source == str(node):
-                return f"mounted at {mount.target}"
-        held = [name for part in parts if (part / "holders").is_dir() for name in os.listdir(part / "holders")]
-        if held:
-            return f"held by {min(held)}"
-        return "in use by another program or mount namespace of this host" if _is_claimed(node) else ""
+        return uses.user(node, sys=self._sys)
 
     def _names(self) -> list[str]:
         block = self._sys / "block"
@@ -136,12 +120,3 @@ def whole(name: str) -> str:
 
 def _number(number: int) -> str:
     return f"{os.major(number)}:{os.minor(number)}"
-
-
-def _is_claimed(node: Path) -> bool:
-    """Whether somebody has the device for themselves (open(2), ``O_EXCL``), as mounts in any namespace have."""
-    try:
-        os.close(os.open(node, os.O_RDONLY | os.O_EXCL | os.O_NONBLOCK | os.O_CLOEXEC))
-    except OSError as error:
-        return error.errno == errno.EBUSY
-    return False

@@ -19,11 +19,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rexray import faults
+from rexray import faults, uses
 from rexray.errors import Busy, InUse, WrongDevice
 from rexray.mounts import mount_table
 from rexray.types import Viability
-from rexray_driver_loop import uses
 from rexray_driver_loop.files import opened
 
 log = logging.getLogger(__name__)

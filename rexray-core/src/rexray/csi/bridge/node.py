@@ -78,10 +78,12 @@ class Node(StagingCalls, NodeHealthCalls):
         path = words.place_of(request.volume_path, "volume_path")
         with self._staged.lock(volume_id, "NodeExpandVolume"):
             staged = self._shown_at(volume_id, path)
-            device = self._device(staged)
+            device = self._device(staged.without_size())
             if staged.access == "mount" and not staged.record.read_only:
                 self._os.grow(device, Path(staged.staging))
-            return pb.NodeExpandVolumeResponse(capacity_bytes=self._os.device_size(device))
+            size = self._os.device_size(device)
+            self._staged.keep(staged.with_size(size))
+            return pb.NodeExpandVolumeResponse(capacity_bytes=size)
 
     def _shown_at(self, volume_id: str, path: str) -> Staged:
         """The staged volume; ``NotFound`` unless it is at that path."""

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
+from rexray.csi.bridge import words
 from rexray.errors import InUse, InvalidRequest, NotReady
 from rexray.locks import Locks
 from rexray.names import check_name
@@ -70,6 +71,15 @@ class Staged:
         """The same volume as the controller tells of it by now."""
         own = {key: value for key, value in self.record.context.items() if key in _OWN}
         return Staged(replace(self.record, context={**publish_context, **own}))
+
+    def without_size(self) -> Staged:
+        """The same volume without the size that it had when it was attached, which may have changed."""
+        return self.with_publish_context({k: v for k, v in self.publish_context.items() if k != words.SIZE})
+
+    def with_size(self, size_bytes: int) -> Staged:
+        """The same volume with the size that it has by now, where its attachment tells one."""
+        told = self.publish_context
+        return self.with_publish_context({**told, words.SIZE: str(size_bytes)}) if words.SIZE in told else self
 
     def with_target(self, path: str, mode: int) -> Staged:
         """The same volume with one more target."""

@@ -29,6 +29,8 @@ MODES = (
 """The access modes of a volume that is attached to one instance at a time."""
 
 _FIELD = "field."
+SIZE = _FIELD + "sizeBytes"
+"""In a publish context, the size that an attachment tells."""
 
 
 def required(value: str, field: str) -> str:

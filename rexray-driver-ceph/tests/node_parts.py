@@ -1,0 +1,121 @@
+"""A host of the node driver: its state in a directory of its own, and images to map on it."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ceph_parts import CephCluster
+from rexray.types import Attachment, Device, InstanceId, VolumeId
+from rexray_driver_ceph.node import RbdNode
+from rexray_driver_ceph.settings import RbdSettings
+
+__all__ = ["MIB", "RbdHost", "die_at", "run", "size_of"]
+
+MIB = 1 << 20
+DEADLINE = 60.0
+"""Seconds that connecting may take: opening LUKS2 is made to take some."""
+
+
+def run(*command: str | Path, input: str | None = None) -> str:
+    """Run a program; ``AssertionError`` with what it said if it fails."""
+    done = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, input=input, timeout=120, check=False
+    )
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr!r}"
+    return done.stdout
+
+
+class RbdHost:
+    """This host, mapping in one way."""
+
+    def __init__(self, cluster: CephCluster, folder: Path, mapper: str, **settings: Any) -> None:
+        self.cluster, self.folder = cluster, folder
+        self.keys = folder / "keys"
+        known: dict[str, Any] = {
+            "conf": str(cluster.conf),
+            "mapper": mapper,
+            "instance_id": "here",
+            "key_directory": str(self.keys),
+        }
+        self.settings = RbdSettings(**{**known, **settings})
+        self.node = RbdNode(self.settings)
+
+    def image(self, name: str = "data", size: int = 64 * MIB, *words: str) -> VolumeId:
+        """An image of the pool rbd."""
+        self.cluster.rbd("create", "--size", f"{size}B", *words, f"rbd/{name}")
+        return VolumeId(f"rbd/{name}")
+
+    def encrypted(self, name: str, passphrase: str, size: int = 64 * MIB) -> VolumeId:
+        """An encrypted image, and its passphrase in the file ``default`` of the key directory."""
+        self.keys.mkdir(mode=0o700, exist_ok=True)
+        key = self.keys / "default"
+        key.write_text(passphrase + "\n")  # as echo does, and Ceph leaves it out
+        key.chmod(0o600)
+        volume = self.image(name, size)
+        self.cluster.rbd("encryption", "format", volume, "luks2", str(key), timeout=120)
+        return volume
+
+    def attachment(
+        self, volume: str = "rbd/data", *, read_only: bool = False, instance: str = "here", **fields: str
+    ) -> Attachment:
+        """What the storage driver would tell of an attachment here."""
+        return Attachment(
+            volume_id=VolumeId(volume),
+            instance_id=InstanceId(instance),
+            read_only=read_only,
+            fields={**self.facts(volume), **fields},
+        )
+
+    def facts(self, volume: str) -> Mapping[str, str]:
+        """What the storage driver would say of an image that is not encrypted."""
+        known = self.cluster.json("info", volume, program="rbd")
+        return {"imageId": known["id"], "features": " ".join(known["features"]), "sizeBytes": str(known["size"])}
+
+    def connect(self, attachment: Attachment) -> Path:
+        """The device of an attachment."""
+        device = self.node.connect(attachment, deadline=DEADLINE)
+        assert isinstance(device, Device)
+        return device.path
+
+    def mapped(self) -> dict[str, str]:
+        """The devices by volume."""
+        return {device.volume_id: device.device for device in self.node.devices()}
+
+    def watchers(self, volume: str = "rbd/data") -> int:
+        """How many clients have the image open."""
+        return len(self.cluster.watchers(volume))
+
+
+def size_of(device: Path) -> int:
+    """What a program that uses the device sees."""
+    with device.open("rb") as file:
+        return os.lseek(file.fileno(), 0, os.SEEK_END)
+
+
+_SCRIPT = """
+import pickle, sys
+from rexray_driver_ceph.node import RbdNode
+settings, step, attachment = pickle.loads(sys.stdin.buffer.read())
+node = RbdNode(settings)
+node.connect(attachment, deadline=60) if step == "connect" else node.disconnect(attachment)
+"""
+
+
+def die_at(host: RbdHost, point: str, step: str, attachment: Attachment) -> None:
+    """Have another process connect or disconnect, and be killed at that place."""
+    done = subprocess.run(
+        [sys.executable, "-c", _SCRIPT],
+        input=pickle.dumps((host.settings, step, attachment)),
+        env={**os.environ, "REXRAY_FAULT": point},
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, f"{point} was not met: {done.returncode} {done.stderr!r}"
