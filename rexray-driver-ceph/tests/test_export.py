@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from node_parts import MIB, RbdHost, die_at, run, size_of
 
 from ceph_parts import CephCluster, wait_until
+from node_parts import MIB, RbdHost, die_at, run, size_of
 from rexray import mounts
 from rexray.errors import InUse, Unauthorized, Unavailable
 from rexray.types import Attachment, Device, InstanceId, VolumeId
@@ -109,7 +109,9 @@ def test_discarded_blocks_are_free_in_the_cluster(host: RbdHost, place: Path) ->
     run("fstrim", place)
     run("umount", place)
     host.node.disconnect(attachment)
-    assert host.cluster.json("du", "rbd/data", program="rbd")["images"][0]["used_size"] <= used - 24 * MIB  # whole objects go
+    assert (
+        host.cluster.json("du", "rbd/data", program="rbd")["images"][0]["used_size"] <= used - 24 * MIB
+    )  # whole objects go
 
 
 def test_a_daemon_that_died_is_replaced_where_nobody_uses_its_device(host: RbdHost, home: Path, place: Path) -> None:
@@ -149,9 +151,7 @@ def test_a_size_that_the_image_does_not_have_changes_nothing(host: RbdHost) -> N
         assert host.cluster.json("info", "rbd/data", program="rbd")["size"] == 64 * MIB
 
 
-def test_a_user_with_few_rights_and_a_keyring_of_their_own(
-    cluster: CephCluster, host: RbdHost, tmp_path: Path
-) -> None:
+def test_a_user_with_few_rights_and_a_keyring_of_their_own(cluster: CephCluster, host: RbdHost, tmp_path: Path) -> None:
     caps = {"mon": "profile rbd", "osd": "profile rbd pool=rbd"}
     keyring = cluster.user("worker", caps).rename(tmp_path / "worker's keyring")
     attachment = host.attachment(host.image())

@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from node_parts import MIB, RbdHost, die_at, run, size_of
 
 from ceph_parts import CephCluster, wait_until
+from node_parts import MIB, RbdHost, die_at, run, size_of
 from rexray import mounts
 from rexray.errors import (
     AlreadyExists,
@@ -301,13 +301,17 @@ CONNECTING = [
     pytest.param("krbd", "rbd-krbd-mapped", marks=pytest.mark.needs("krbd")),
     pytest.param("nbd", "rbd-nbd-mapped", marks=pytest.mark.needs("nbd", "rbd-nbd")),
     *(
-        pytest.param("loop", f"rbd-export-{step}", marks=[pytest.mark.needs("loop"), pytest.mark.needs("qemu-storage-daemon")])
+        pytest.param(
+            "loop", f"rbd-export-{step}", marks=[pytest.mark.needs("loop"), pytest.mark.needs("qemu-storage-daemon")]
+        )
         for step in ("noted", "served", "looped")
     ),
 ]
 DISCONNECTING = [
     pytest.param("krbd", "rbd-krbd-closed", marks=pytest.mark.needs("krbd")),
-    pytest.param("loop", "rbd-export-detached", marks=[pytest.mark.needs("loop"), pytest.mark.needs("qemu-storage-daemon")]),
+    pytest.param(
+        "loop", "rbd-export-detached", marks=[pytest.mark.needs("loop"), pytest.mark.needs("qemu-storage-daemon")]
+    ),
 ]
 
 

@@ -1,6 +1,6 @@
 """``make bench``: what this machine measures, medians and ratios of one run.
 
-Arguments name the parts to run: ``startup``, ``calls``, ``memory``, ``block``, ``ec2``, ``ceph``; all of them by default.
+Arguments name the parts to run: ``startup``, ``calls``, ``memory``, ``block``, ``ec2``, ``ceph``; all by default.
 ``--quick`` takes a tenth of the samples.
 """
 

@@ -121,7 +121,7 @@ class AttachCalls(RbdCalls, ReadOnlyAttach):
     def _refuse_more(self, instance_id: InstanceId) -> None:
         limit = self._settings.max_volumes
         if limit:
-            claims_there = (image.claim for image in self._reader.images(self._pools) if image.claim is not None)
+            claims_there = (image.claim for image in self._seen(self._reader.images) if image.claim is not None)
             if sum(claim.instance == instance_id for claim in claims_there) >= limit:
                 raise OutOfCapacity(f"instance {instance_id!r} has {limit} volumes attached, as many as it may")
 

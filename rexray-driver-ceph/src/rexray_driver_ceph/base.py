@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-from rexray.errors import Forbidden, InUse, NotFound
+from rexray.errors import Forbidden, InUse, NotFound, SettingsError
 from rexray.locks import Locks
 from rexray.types import Volume, VolumeId
 from rexray_driver_ceph.cluster import Cluster
@@ -48,6 +48,13 @@ class RbdCalls:
             named = tuple(Pool.parse(pool) for pool in self._settings.pools)
             return tuple(dict.fromkeys([self._cluster.default_pool, *named]))
         return (self._cluster.default_pool,) if self._cluster.identity.user else ()
+
+    def _seen(self, ask: Callable[[Sequence[Pool]], Iterator[Image]]) -> Iterator[Image]:
+        """The images that a question about the pools finds; a pool that is not there is a wrong setting."""
+        try:
+            yield from ask(self._pools)
+        except NotFound as error:
+            raise SettingsError(f"{error}: check rbd.defaultPool and rbd.pools") from None
 
     def _spec(self, volume_id: str) -> Spec:
         return Spec.parse(volume_id, self._cluster.default_pool).whole

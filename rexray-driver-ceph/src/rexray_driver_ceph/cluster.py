@@ -74,7 +74,7 @@ class Cluster:
             health = child.run(command, seconds=_HEALTH_SECONDS, action="ask how the cluster is")
             checks = json.loads(health.stdout)["checks"]
         except (RexrayError, ValueError, KeyError):
-            return Unavailable(f"{error}: the cluster does not answer, not even how it is (rbd.timeout)")
+            return Unavailable(f"{error}: no monitor of the cluster answers, not even how it is (rbd.timeout)")
         for name in WRITE_CHECKS:
             if name in checks:
                 kind = OutOfCapacity if name.endswith("_FULL") else Unavailable

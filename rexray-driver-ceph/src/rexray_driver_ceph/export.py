@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rexray import child, faults
-from rexray.errors import InUse, NotReady, RexrayError, TimedOut
+from rexray.errors import InUse, NotReady, TimedOut
 from rexray.mounts import mount_table, unmount
 from rexray.paths import find_paths
 from rexray_driver_ceph import daemon, loops, passphrases, qmp
@@ -128,11 +128,6 @@ class Export(Mapper):
         raise NotReady(f"{wanted.spec} was mapped as {device}, which does not show it: try again")
 
     def complete(self, mapped: Mapped, wanted: Wanted, *, seconds: float) -> Mapped:
-        """Have the device be as large as the image."""
-        self.refresh(mapped, wanted, seconds=seconds)
-        return mapped
-
-    def refresh(self, mapped: Mapped, wanted: Wanted, *, seconds: float) -> None:
         """Have the daemon, the file and the loop device follow an image that has grown.
 
         The daemon follows only if it is told to resize the image. It is told the size that the image has, and only if
@@ -140,7 +135,7 @@ class Export(Mapper):
         """
         size = wanted.image_bytes
         if size <= size_of(mapped.device):
-            return
+            return mapped
         until = time.monotonic() + seconds
         file = Path(mapped.backing_file)
         arguments = {"node-name": daemon.NODE, "size": size}
@@ -154,6 +149,7 @@ class Export(Mapper):
             action=f"use all of {mapped.spec}: its file is smaller",
         )
         loops.refresh(mapped.device)
+        return mapped
 
     def unmap(self, mapped: Mapped, *, seconds: float) -> None:
         """Let the loop device go, then end the daemon, which closes the image.

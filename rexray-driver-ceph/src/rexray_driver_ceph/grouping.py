@@ -94,7 +94,7 @@ class GroupCalls(SnapshotCalls, GroupSnapshots):
         faults.point("rbd-group-noted")
 
     def _members(self, name: str) -> Iterator[tuple[Image, Snap]]:
-        for image in self._reader.snapshots(self._pools):
+        for image in self._seen(self._reader.snapshots):
             for snap in image.snapshots:
                 if snap.facts.get("group") == name:
                     yield image, snap

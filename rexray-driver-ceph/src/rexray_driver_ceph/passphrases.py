@@ -1,6 +1,6 @@
 """The passphrases of encrypted images: files in one directory, which reach every program by their path alone.
 
-Fact, tried with Ceph 16: ``rbd`` and ``rbd-nbd`` leave out a newline at the end of the file, cryptsetup and QEMU do not.
+Fact, tried with Ceph 16: ``rbd`` and ``rbd-nbd`` leave out a newline at the file's end, cryptsetup and QEMU do not.
 """
 
 from __future__ import annotations

@@ -47,9 +47,7 @@ class Session:
             name=question["name"], conffile=question["conf"], conf=question["options"], clustername=question["cluster"]
         )
         self._cluster.conf_parse_argv(question["arguments"])
-        signal.setitimer(
-            signal.ITIMER_REAL, question["seconds"]
-        )  # ends the program: the bindings ignore a timeout
+        signal.setitimer(signal.ITIMER_REAL, question["seconds"])  # ends the program: the bindings ignore a timeout
         self._cluster.connect()
         signal.setitimer(signal.ITIMER_REAL, 0)
 

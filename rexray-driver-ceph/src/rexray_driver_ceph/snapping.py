@@ -53,7 +53,7 @@ class SnapshotCalls(RbdCalls, Snapshots, Rollback):
         whose = self._spec(volume_id) if volume_id is not None else None
         whole = wanted.whole if wanted is not None else whose
         if whole is None:
-            images: Iterator[Image] = self._reader.snapshots(self._pools)
+            images: Iterator[Image] = self._seen(self._reader.snapshots)
         else:
             images = iter([image] if (image := self._reader.image(whole)) is not None else [])
         groups: tuple[str, ...] | None = None
@@ -140,7 +140,7 @@ class SnapshotCalls(RbdCalls, Snapshots, Rollback):
 
     def _refuse_taken(self, name: str, spec: Spec) -> None:
         """``AlreadyExists`` where a snapshot of that name is of another volume."""
-        for image in self._reader.snapshots(self._pools):
+        for image in self._seen(self._reader.snapshots):
             for snap in image.snapshots:
                 if image.spec != spec.whole and (snap.facts.get("name") or snap.spec.snapshot) == name:
                     raise AlreadyExists(

@@ -38,7 +38,7 @@ class RbdStorage(MakingCalls, AttachCalls, GroupCalls, ChangeCalls, HasPolicy, S
 
     def volumes(self) -> Iterator[Volume]:
         """Every image of the pools that are seen, from one session with the cluster."""
-        for image in self._reader.images(self._pools):
+        for image in self._seen(self._reader.images):
             if not image.spec.image.startswith(HIDDEN):
                 yield self._described(image)
 
@@ -48,7 +48,7 @@ class RbdStorage(MakingCalls, AttachCalls, GroupCalls, ChangeCalls, HasPolicy, S
 
     def volumes_named(self, name: str) -> Iterator[Volume]:
         """The volumes of that name: images are looked up where one of that name would be."""
-        for image in self._reader.named(self._pools, name):
+        for image in self._seen(lambda pools: self._reader.named(pools, name)):
             volume = self._described(image)
             if volume.name == name and not image.spec.image.startswith(HIDDEN):
                 yield volume
