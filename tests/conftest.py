@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -86,17 +86,25 @@ def cluster(running_cluster: CephCluster) -> CephCluster:
     return running_cluster
 
 
+@pytest.fixture
+def make_plugin(
+    make_daemon: Callable[..., Daemon], home: Path
+) -> Iterator[Callable[[Mapping[str, str]], tuple[Daemon, str]]]:
+    """Make what ``plugin`` is, with other settings."""
+    with ExitStack() as stack:
+        yield lambda environ: stack.enter_context(_plugin(make_daemon, environ))
+    end_exports(home)
+
+
 @pytest.fixture(params=["loop", pytest.param("rbd", marks=pytest.mark.needs("ceph", "qemu-storage-daemon"))])
 def block_plugin(
-    request: pytest.FixtureRequest, make_daemon: Callable[..., Daemon], home: Path
-) -> Iterator[tuple[Daemon, str]]:
+    request: pytest.FixtureRequest, make_plugin: Callable[[Mapping[str, str]], tuple[Daemon, str]]
+) -> tuple[Daemon, str]:
     """The same over block volumes: loop devices, or images of a Ceph cluster."""
     platform: Mapping[str, str] = {}
     if request.param == "rbd":
         platform = {**RBD, **request.getfixturevalue("cluster").environ}
-    with _plugin(make_daemon, {**BRIDGE, **platform}) as found:
-        yield found
-    end_exports(home)
+    return make_plugin({**BRIDGE, **platform})
 
 
 @contextmanager

@@ -99,7 +99,7 @@ def test_a_snapshot_of_a_running_database_is_mounted_beside_it(
     engine.run("run", "-d", "--name", "first", "-v", "first:/data", image, "/bin/sh", "-c", WRITER)
     where = path_of(daemon, "first")
     assert eventually(lambda: rows(where) > 3, 30)
-    taken = daemon.rexray("snapshot", "create", "--volumeid", "first", "--snapshotname", "then")
+    taken = daemon.rexray("snapshot", "create", "--volumename", "first", "--snapshotname", "then")
     assert taken.returncode == 0, taken.stderr
     at_least = rows(where)
     assert eventually(lambda: rows(where) > at_least + 3, 30), "the filesystem is thawed"
@@ -111,5 +111,6 @@ def test_a_snapshot_of_a_running_database_is_mounted_beside_it(
     assert count[0] == "ok"
     assert 3 < int(count[1]) <= at_least
     engine.run("rm", "-f", "first")
+    assert daemon.rexray("snapshot", "rm", "then").returncode == 0
     engine.run("volume", "rm", "first", "second")
     assert daemon.loops() == []

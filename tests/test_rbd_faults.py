@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -26,7 +26,7 @@ class Shell:
 
     def __init__(self, home: Path, cluster: CephCluster) -> None:
         self.home = home
-        self._daemon = Daemon(home, {**BRIDGE, **RBD, **cluster.environ, "RBD_TIMEOUT": "5s"})
+        self._daemon = Daemon(home, {**BRIDGE, **RBD, **cluster.environ, "RBD_TIMEOUT": "3s"})
 
     def say(self, *words: str, **environ: str) -> str:
         """What it prints; it has to succeed."""
@@ -71,10 +71,10 @@ def lasting_cluster() -> Iterator[CephCluster]:
 
 @pytest.mark.needs("docker", "busybox")
 def test_a_container_writes_on_through_a_dead_monitor_a_dead_osd_and_half_a_minute_without_a_cluster(
-    engine: Engine, plugin_on: Callable[[CephCluster], tuple[Daemon, str]], lasting_cluster: CephCluster
+    engine: Engine, make_plugin: Callable[[Mapping[str, str]], tuple[Daemon, str]], lasting_cluster: CephCluster
 ) -> None:
     cluster = lasting_cluster
-    daemon, driver = plugin_on(cluster)
+    daemon, driver = make_plugin({**BRIDGE, **RBD, **cluster.environ})
     engine.run("volume", "create", "-d", driver, "-o", "size=1", "steady")
     engine.run("run", "-d", "--name", "steady", "-v", "steady:/data", "bb:1", "/bin/sh", "-c", WRITER)
     log = Path(str(daemon.docker("VolumeDriver.Path", Name="steady")["Mountpoint"])) / "log"
@@ -101,24 +101,6 @@ def test_a_container_writes_on_through_a_dead_monitor_a_dead_osd_and_half_a_minu
     engine.run("volume", "rm", "steady")
     assert cluster.rbd("ls") == ""
     assert exports(daemon.home) == daemon.loops() == daemon.mounts() == []
-
-
-@pytest.fixture
-def plugin_on(make_daemon: Callable[..., Daemon]) -> Iterator[Callable[[CephCluster], tuple[Daemon, str]]]:
-    """Make a running daemon where Docker finds it, on a cluster."""
-    made: list[Path] = []
-
-    def make(cluster: CephCluster) -> tuple[Daemon, str]:
-        name = f"rexrayrbd{time.monotonic_ns()}"
-        path = Path("/run/docker/plugins") / f"{name}.sock"
-        daemon = make_daemon(**BRIDGE, **{**RBD, **cluster.environ}, CSI_ENDPOINT=str(path))
-        made.append(path)
-        daemon.endpoint = path
-        return daemon.start(), name
-
-    yield make
-    for path in made:
-        path.unlink(missing_ok=True)
 
 
 def test_a_cluster_that_hangs_is_told_in_time_and_leaves_nothing_mapped(shell: Shell, cluster: CephCluster) -> None:
@@ -190,7 +172,7 @@ def test_what_the_cluster_refuses_is_one_line_that_says_what_to_do(
         ({"RBD_USER": "nobody"}, "rbd.user"),
         ({"RBD_DEFAULTPOOL": "nowhere", "RBD_POOLS": "nowhere"}, "nowhere"),
         ({"RBD_CONF": str(tmp_path / "none.conf")}, "rbd.conf"),
-        ({"RBD_MONITORS": "127.0.0.1:1"}, "monitor"),
+        ({"RBD_MONITORS": "127.0.0.1:1", "RBD_TIMEOUT": "1s"}, "monitor"),
     ):
         for verb in (("ls",), ("create", "new"), ("rm", "data"), ("mount", "data")):
             error = shell.refused("volume", *verb, **settings)

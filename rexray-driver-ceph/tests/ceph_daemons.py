@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -12,10 +13,12 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 __all__ = [
     "Daemons",
     "Ports",
+    "Session",
     "clean_environ",
     "configuration",
     "find_program",
@@ -27,6 +30,8 @@ __all__ = [
     "write_keyrings",
 ]
 
+SYSTEM_PYTHON = "/usr/bin/python3"
+"""The Python that Ceph's bindings are for."""
 MGR_MODULES = Path("/usr/share/ceph/mgr")
 """Where the distribution's packages put the modules of ceph-mgr."""
 
@@ -72,7 +77,7 @@ mon_osd_reporter_subtree_level = osd
 mon_osd_down_out_interval = 86400
 mon_osd_adjust_heartbeat_grace = false
 mon_osd_adjust_down_out_interval = false
-osd_client_watch_timeout = 10
+osd_client_watch_timeout = {watch_seconds}
 osd_heartbeat_interval = 1
 osd_heartbeat_grace = 10
 paxos_propose_interval = 0.05
@@ -102,13 +107,22 @@ bluestore_cache_size = 33554432
 osd_op_num_shards = 2
 mgr_stats_period = 1
 [client]
+objecter_tick_interval = 1
 keyring = {folder}/$cluster.$name.keyring
 log_file = /dev/null
 """
 
 
 def configuration(
-    folder: Path, *, fsid: str, address: str, mon_host: str, copies: int, objectstore: str, size_bytes: int
+    folder: Path,
+    *,
+    fsid: str,
+    address: str,
+    mon_host: str,
+    copies: int,
+    objectstore: str,
+    size_bytes: int,
+    watch_seconds: int,
 ) -> str:
     """A ``ceph.conf`` for a small, quick cluster that keeps everything in one folder, and its clients' keyrings too."""
     return _SETTINGS.format(
@@ -121,6 +135,7 @@ def configuration(
         copies=copies,
         objectstore=objectstore,
         size=size_bytes,
+        watch_seconds=watch_seconds,
     )
 
 
@@ -320,3 +335,62 @@ class Daemons:
         if self._keeper.stdin is not None:
             self._keeper.stdin.close()
         self.kill()
+
+    @property
+    def group(self) -> int:
+        """The process group of which all die with this process."""
+        return self._keeper.pid
+
+
+class Session:
+    """One lasting session with a cluster, by ``ceph_session.py``; one that does not answer is killed, and made anew."""
+
+    def __init__(self, conf: Path, group: int) -> None:
+        self._conf, self._group = conf, group
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[str] | None = None
+
+    def ask(self, method: str, *parameters: object, timeout: float = 60) -> Any:
+        """What the session's method says; ``AssertionError`` with its complaint."""
+        with self._lock:
+            line = self._line(json.dumps([method, *parameters]), timeout)
+        well, answer = json.loads(line)
+        assert well, answer
+        return answer
+
+    def _line(self, question: str, timeout: float) -> str:
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [SYSTEM_PYTHON, str(Path(__file__).with_name("ceph_session.py")), str(self._conf)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=clean_environ(),
+                process_group=self._group,
+            )
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        late = threading.Timer(timeout, process.kill)
+        late.start()
+        try:
+            process.stdin.write(f"{question}\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+        finally:
+            late.cancel()
+        if not line:
+            self._close()
+            raise AssertionError(f"{question}: no answer within {timeout:g}s")
+        return line
+
+    def close(self) -> None:
+        """End it, until the next question."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.communicate()

@@ -9,19 +9,19 @@ import shutil
 import signal
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ceph_daemons import (
     Daemons,
     Ports,
+    Session,
     clean_environ,
     configuration,
     keyring_of,
     make_stores,
     mgr_modules,
-    run,
     tell,
     write_keyrings,
 )
@@ -29,6 +29,7 @@ from ceph_daemons import (
 __all__ = ["CephCluster", "wait_until"]
 
 _REALLY = "--yes-i-really-really-mean-it"
+_POOL_KEYS = ("pool", "pool_name", "flags", "quota_max_bytes", "quota_max_objects", "snap_seq", "size")
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout: float = 60, pause: float = 0.1) -> None:
@@ -44,7 +45,8 @@ class CephCluster:
 
     The folder has to be new, and its path short and without blanks. The pool ``rbd`` is there from the start. Objects
     have as many copies as there are OSDs, two at the most, and one is enough to go on. With ``objectstore="memstore"``
-    an OSD that is killed has lost its objects; with ``"bluestore"`` they stay in a sparse file of ``size_gb``.
+    an OSD that is killed has lost its objects; with ``"bluestore"`` they stay in a sparse file of ``size_gb``. A client
+    that died is forgotten after ``watch_seconds``; krbd wants five to say that it lives.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class CephCluster:
         address: str = "127.0.0.1",
         objectstore: str = "memstore",
         size_gb: int = 2,
+        watch_seconds: int = 10,
     ) -> None:
         self.folder = folder.resolve()
         self.conf = self.folder / "ceph.conf"
@@ -68,11 +71,14 @@ class CephCluster:
         self.objectstore = objectstore
         self.size_bytes = size_gb << 30
         self.copies = min(osds, 2)
+        self.watch_seconds = watch_seconds
         self.fsid = str(uuid.uuid4())
         self._uuids = [str(uuid.uuid4()) for _ in self.osds]
         self._monitor_ports: list[tuple[int, int]] = []
         self._closing = contextlib.ExitStack()
         self._daemons: Daemons
+        self.session: Session
+        self._pristine: object = None
 
     # Coming up and going down
 
@@ -97,6 +103,7 @@ class CephCluster:
             self._wait_for_osds()
             self._batch(*self._making("rbd", "rbd"))
             self.rbd("pool", "init", "rbd")
+            self._pristine = self._pools_of(self._ask("osd dump")[0])
         except BaseException:
             self.close()
             raise
@@ -146,14 +153,13 @@ class CephCluster:
 
     def json(self, *words: str, program: str = "ceph", timeout: float = 30) -> Any:
         """What a program says with ``--format json``."""
-        said = self._told(program, *words, "--format", "json", timeout=timeout)
-        # some of the monitors' answers begin with an empty line, and that about the blocklist is two documents
-        return json.JSONDecoder().raw_decode(said.lstrip())[0]
+        if program == "ceph":
+            return self.session.ask("ceph", shlex.join(words), timeout=timeout)[0]
+        return json.loads(self._told(program, *words, "--format", "json", timeout=timeout))
 
     def watchers(self, spec: str) -> tuple[str, ...]:
         """The addresses of the clients that have an image open."""
-        status = self.json("status", spec, program="rbd")
-        return tuple(watcher["address"] for watcher in status["watchers"])
+        return tuple(self.session.ask("watchers", spec))
 
     def blocklist(self) -> tuple[str, ...]:
         """The addresses of clients that the cluster refuses to serve."""
@@ -204,21 +210,22 @@ class CephCluster:
     def reset(self) -> None:
         """Make the cluster as it was at its start: daemons that run, the pool ``rbd`` without images, nothing else."""
         self.thaw()
-        if self._start_missing():
+        restarted = self._start_missing()
+        if restarted:
             self._wait_for_osds()
         dump, known = self._ask("osd dump", "auth ls")
         users = [user["entity"] for user in known["auth_dump"] if user["entity"].startswith("client.")]
         # the monitors make those for bootstrapping by themselves
         users = [user for user in users if user != "client.admin" and not user.startswith("client.bootstrap-")]
-        self._batch(
-            *(self._removing(pool["pool_name"]) for pool in dump["pools"]),
-            *self._making("rbd", "rbd"),
-            *(["osd blocklist clear"] if dump["blocklist"] else []),
-            *(f"auth rm {user}" for user in users),
-        )
+        self._batch(*(["osd blocklist clear"] if dump["blocklist"] else []), *(f"auth rm {user}" for user in users))
         for user in users:
             self._keyring_of(user).unlink(missing_ok=True)
-        self.rbd("pool", "init", "rbd")
+        if restarted or self._pools_of(dump) != self._pristine:
+            self._batch(*(self._removing(pool["pool_name"]) for pool in dump["pools"]), *self._making("rbd", "rbd"))
+            self.rbd("pool", "init", "rbd")
+            self._pristine = self._pools_of(self._ask("osd dump")[0])
+        elif self.session.ask("wipe", "rbd") != ["rbd_info"]:
+            self.rbd("pool", "init", "rbd")
 
     # Making it fail
 
@@ -257,6 +264,7 @@ class CephCluster:
 
     def stop(self) -> None:
         """Kill every daemon with SIGKILL: connections are refused."""
+        self.session.close()
         self._daemons.kill()
 
     def start_again(self, timeout: float = 60) -> None:
@@ -283,6 +291,7 @@ class CephCluster:
         ports = self._closing.enter_context(contextlib.closing(Ports(self.address, 2 * len(self.monitors))))
         self._monitor_ports = list(zip(ports.numbers[::2], ports.numbers[1::2], strict=True))
         self._daemons = self._closing.enter_context(contextlib.closing(Daemons(self.folder / "log")))
+        self.session = self._closing.enter_context(contextlib.closing(Session(self.conf, self._daemons.group)))
         self.conf.write_text(
             configuration(
                 self.folder,
@@ -292,6 +301,7 @@ class CephCluster:
                 copies=self.copies,
                 objectstore=self.objectstore,
                 size_bytes=self.size_bytes,
+                watch_seconds=self.watch_seconds,
             )
         )
         mgr_modules(self.folder / "modules")
@@ -320,21 +330,18 @@ class CephCluster:
     def _told(self, program: str, *words: str, input: str | None = None, timeout: float = 30) -> str:
         return tell(program, "--conf", str(self.conf), *words, input=input, timeout=timeout)
 
-    def _batch(self, *lines: str, options: Sequence[str] = ()) -> str:
-        """Several commands in one session of ``ceph``, which ends well whatever becomes of them."""
-        done = run("ceph", "--conf", str(self.conf), *options, input="".join(f"{line}\n" for line in lines))
-        assert done.returncode == 0, f"{lines}: exit status {done.returncode}: {done.stderr}"
-        assert "Error" not in done.stderr, f"{lines}: {done.stderr}"
-        return done.stdout
+    def _batch(self, *lines: str) -> None:
+        """Several commands of ``ceph``; ``AssertionError`` at the first that fails."""
+        self._ask(*lines)
 
     def _ask(self, *lines: str) -> list[Any]:
         """The answers to several questions."""
-        said, answers = self._batch(*lines, options=["--format", "json"]).strip(), []
-        while said:
-            answer, end = json.JSONDecoder().raw_decode(said)
-            answers.append(answer)
-            said = said[end:].strip()
+        answers: list[Any] = self.session.ask("ceph", *lines)
         return answers
+
+    def _pools_of(self, dump: Any) -> object:
+        """What pools there are, which of their settings tests change, and whether snapshots were taken in them."""
+        return [[pool[key] for key in _POOL_KEYS] for pool in dump["pools"]]
 
     def _making(self, pool: str, application: str) -> list[str]:
         pool = shlex.quote(pool)
@@ -374,4 +381,7 @@ class CephCluster:
     def _is_managed(self) -> bool:
         if not self.mgr or not all(pool["stats"]["max_avail"] for pool in self.json("df")["pools"]):
             return False
-        return run("ceph", "--conf", str(self.conf), "rbd", "task", "list").returncode == 0
+        try:
+            return bool(self._ask("rbd task list") is not None)
+        except AssertionError:
+            return False

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from ceph_parts import CephCluster
-from rbd_parts import READERS, Host, has_bindings
+from rbd_parts import READERS, WATCH_SECONDS, Host, has_bindings
 
 
 @pytest.fixture(scope="session")
 def running_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CephCluster]:
     """A cluster of one monitor, a manager and two OSDs that keep their objects in memory."""
-    with CephCluster(tmp_path_factory.mktemp("ceph") / "cluster") as cluster:
+    with CephCluster(tmp_path_factory.mktemp("ceph") / "cluster", watch_seconds=WATCH_SECONDS) as cluster:
         yield cluster
 
 

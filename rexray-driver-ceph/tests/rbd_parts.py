@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
-import json
 import subprocess
 import sys
 import threading
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from ceph_daemons import clean_environ
+from ceph_daemons import SYSTEM_PYTHON, clean_environ
 from ceph_parts import CephCluster
 from rexray.types import Attachment, InstanceId, Snapshot, SnapshotId, Volume, VolumeId, VolumeSpec
 from rexray_driver_ceph import instances
@@ -24,9 +24,7 @@ from rexray_driver_ceph.settings import RbdSettings
 from rexray_driver_ceph.storage import RbdStorage
 
 MIB = 1 << 20
-SYSTEM_PYTHON = "/usr/bin/python3"
-"""The Python that Ceph's bindings are for."""
-WATCH_SECONDS = 10
+WATCH_SECONDS = 5
 """After how long the cluster of the tests has forgotten a client that died."""
 
 T = TypeVar("T")
@@ -116,26 +114,9 @@ def has_bindings() -> bool:
     return find_python() is not None
 
 
-_INVENTORY = """
-import json, sys, rados, rbd
-cluster = rados.Rados(conffile=sys.argv[1])
-cluster.connect(timeout=20)
-found = {}
-for pool in cluster.list_pools():
-    io = cluster.open_ioctx(pool)
-    for name in rbd.RBD().list(io):
-        with rbd.Image(io, name, read_only=True) as image:
-            snaps = sorted(snap["name"] for snap in image.list_snaps() if snap.get("namespace", 0) == 0)
-            found[pool + "/" + name] = [image.size(), snaps, sorted(image.metadata_list())]
-print(json.dumps(found))
-"""
-
-
-def inventory(cluster: CephCluster) -> dict[str, tuple[int, list[str], list[tuple[str, str]]]]:
+def inventory(cluster: CephCluster) -> dict[str, list[Any]]:
     """Every image of the cluster: its size, its snapshots and its metadata."""
-    command = [SYSTEM_PYTHON, "-c", _INVENTORY, str(cluster.conf)]
-    ended = subprocess.run(command, capture_output=True, check=True, timeout=60, env=clean_environ())
-    found: dict[str, tuple[int, list[str], list[tuple[str, str]]]] = json.loads(ended.stdout)
+    found: dict[str, list[Any]] = cluster.session.ask("inventory")
     return found
 
 
@@ -147,39 +128,25 @@ def hidden(cluster: CephCluster) -> list[str]:
 
 def write(cluster: CephCluster, image: str, content: bytes, *, at: int = 0) -> None:
     """Write to an image as any client would."""
-    _data(cluster, "image.write(sys.stdin.buffer.read(), int(sys.argv[3]))", image, at, content)
+    cluster.session.ask("write", image, at, base64.b64encode(content).decode())
 
 
 def read(cluster: CephCluster, image: str, size: int = 16, *, at: int = 0) -> bytes:
     """Read from an image, or from its snapshot."""
-    return _data(cluster, f"sys.stdout.buffer.write(image.read(int(sys.argv[3]), {size}))", image, at, b"")
-
-
-_OPEN = """
-import sys, rados, rbd
-spec, _, snapshot = sys.argv[2].partition("@")
-*place, name = spec.split("/")
-cluster = rados.Rados(conffile=sys.argv[1])
-cluster.connect(timeout=20)
-io = cluster.open_ioctx(place[0])
-io.set_namespace("".join(place[1:]))
-with rbd.Image(io, name, snapshot=snapshot or None, read_only={read_only}) as image:
-    {body}
-"""
-
-
-def _data(cluster: CephCluster, body: str, image: str, at: int, content: bytes) -> bytes:
-    script = _OPEN.format(body=body, read_only="read" in body.split(".")[-1] or "@" in image)
-    command = [SYSTEM_PYTHON, "-c", script, str(cluster.conf), image, str(at)]
-    ended = subprocess.run(command, input=content, capture_output=True, check=False, timeout=60, env=clean_environ())
-    assert ended.returncode == 0, ended.stderr.decode()
-    return ended.stdout
+    return base64.b64decode(cluster.session.ask("read", image, at, size))
 
 
 class Client:
     """A process that has an image open; ``with Client(cluster, "rbd/image") as client``."""
 
-    _BODY = """
+    _SCRIPT = """
+import sys, rados, rbd
+pool, *namespace, name = sys.argv[2].split("/")
+cluster = rados.Rados(conffile=sys.argv[1])
+cluster.connect(timeout=20)
+io = cluster.open_ioctx(pool)
+io.set_namespace("".join(namespace))
+with rbd.Image(io, name) as image:
     image.write(b"opened", 0)
     print("open", flush=True)
     for line in sys.stdin:
@@ -192,9 +159,8 @@ class Client:
 """
 
     def __init__(self, cluster: CephCluster, image: str) -> None:
-        script = _OPEN.format(body=self._BODY.strip(), read_only="False")
         self._process = subprocess.Popen(
-            [SYSTEM_PYTHON, "-c", script, str(cluster.conf), image],
+            [SYSTEM_PYTHON, "-c", self._SCRIPT, str(cluster.conf), image],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from ceph_parts import CephCluster, wait_until
@@ -104,9 +102,7 @@ def test_taking_a_volume_shuts_its_living_client_out(cluster: CephCluster, host:
         with pytest.raises(InUse, match="still open on 'h1'"):
             host.detach()
         assert host.holders() == ["h1"]
-        started = time.monotonic()
         assert other.attach(force=True).instance_id == "h2"
-        assert time.monotonic() - started < WATCH_SECONDS
         assert cluster.watchers("rbd/v") == ()
         assert len(cluster.blocklist()) >= 1
         write(cluster, "rbd/v", b"yours")
