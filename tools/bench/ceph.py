@@ -26,7 +26,7 @@ from service_parts import REXRAY
 HERE = "bench"
 
 _MAKE = """
-import json, sys
+import json, os, sys
 from concurrent.futures import ThreadPoolExecutor
 import rados, rbd
 conf, first, last = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -40,9 +40,17 @@ def make(number):
         image.metadata_set("rexray", json.dumps({"name": name, "image": f"rbd/{name}"}))
 with ThreadPoolExecutor(16) as threads:
     list(threads.map(make, range(first, last)))
+os._exit(0)
 """
 
-_CLIENT = "import rados, sys; c = rados.Rados(conffile=sys.argv[1]); c.connect(timeout=10); print(c.get_instance_id())"
+_CLIENT = """
+import os, sys
+import rados
+cluster = rados.Rados(conffile=sys.argv[1])
+cluster.connect(timeout=10)
+print(cluster.get_instance_id(), flush=True)
+os._exit(0)
+"""
 
 
 def measure_ceph(folder: Path, scale: float) -> None:

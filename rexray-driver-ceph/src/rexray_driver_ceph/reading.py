@@ -27,7 +27,7 @@ from rexray_driver_ceph.settings import RbdSettings
 INSTANCES = "rexray.instances"
 """The object of the default pool whose keys are the hosts that have used it."""
 _SESSION = Path(__file__).with_name("session.py")
-_NO_BINDINGS = 3
+_CRASHES = (-signal.SIGABRT, -signal.SIGSEGV)
 
 
 class Reader(Protocol):
@@ -169,7 +169,7 @@ class SessionReader:
         command = [self._python, "-I", str(_SESSION), json.dumps(question)]
         try:
             ended = child.run(command, seconds=limit + 1, action=action, most=1 << 30)
-            if ended.status == -signal.SIGABRT:  # Ceph 16 with OpenSSL 3, rarely: "EVP_DecryptInit_ex failed"
+            if ended.status in _CRASHES:  # Ceph 16 with OpenSSL 3, rarely: "EVP_DecryptInit_ex failed"
                 ended = child.run(command, seconds=limit + 1, action=action, most=1 << 30)
         except TimedOut as error:
             raise self._cluster.explained(error) from None
