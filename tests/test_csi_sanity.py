@@ -12,7 +12,7 @@ import pytest
 
 from ceph_parts import CephCluster
 from ec2_host_parts import DEV, devices, shown_guest
-from rbd_host_parts import RBD
+from rbd_host_parts import RBD, exports
 from rexray_driver_ec2.disks import Disks
 from service_parts import BRIDGE, Daemon
 
@@ -126,5 +126,5 @@ def test_every_case_of_csi_sanity_that_ceph_can_have_runs_and_passes_on_the_brid
     daemon = make_daemon(**{**BRIDGE, **RBD, **cluster.environ, "RBD_MAXVOLUMES": "5"}).start()
     arguments = (f"--csi.testvolumeaccesstype={access}",)
     run_every_case(daemon, tool("csi-sanity"), *arguments, mutable='iops: "500"\n', skipped=NOT_OF_CEPH)
-    assert daemon.rexray("device", "ls").stdout.count("/dev/") == 0
+    assert daemon.loops() == exports(daemon.home) == []
     assert cluster.rbd("ls", "--long") == cluster.rbd("trash", "ls", "--all") == ""
