@@ -78,17 +78,10 @@ class RbdHost:
         file = self.folder / "header"
         file.write_bytes(header)
         os.truncate(file, 2 * len(header))
+        secret = self.folder / "secret"
+        secret.write_text(key.read_text().rstrip("\n"))
         kind = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"]
-        words = [
-            "cryptsetup",
-            "luksConvertKey",
-            "--batch-mode",
-            "--disable-locks",
-            "--key-file",
-            self.folder / "secret",
-        ]
-        (self.folder / "secret").write_text(key.read_text().rstrip("\n"))
-        run(*words, *kind, file)
+        run("cryptsetup", "luksConvertKey", "--batch-mode", "--disable-locks", *kind, "--key-file", secret, file)
         with file.open("rb") as converted:
             return converted.read(len(header)).rstrip(b"\0")
 
