@@ -131,7 +131,7 @@ class Option:
         if self.choices and parsed not in self.choices:
             near = nearest(str(parsed), self.choices)
             hint = f"; did you mean {near!r}?" if near else ""
-            raise SettingsError(f"{origin}: {parsed!r} is not one of {', '.join(self.choices)}{hint}")
+            raise SettingsError(f"{origin}: {parsed!r} is not one of {', '.join(filter(None, self.choices))}{hint}")
         return parsed
 
     def show(self, value: object) -> str:

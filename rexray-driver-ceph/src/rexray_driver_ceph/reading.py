@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import importlib.util
 import json
 import os
 import signal
@@ -71,7 +72,9 @@ def make_reader(settings: RbdSettings, cluster: Cluster) -> Reader:
 @functools.cache
 def find_python() -> str | None:
     """The first Python that has the modules ``rados`` and ``rbd``: this one, the one of ``ceph``, the system's."""
-    for python in dict.fromkeys([sys.executable, *_python_of(child.find("ceph")), "/usr/bin/python3"]):
+    if all(importlib.util.find_spec(module) for module in ("rados", "rbd")):
+        return sys.executable
+    for python in dict.fromkeys([*_python_of(child.find("ceph")), "/usr/bin/python3"]):
         if os.access(python, os.X_OK):
             test = [python, "-c", "import rados, rbd"]
             if child.run(test, seconds=10, action="look for Ceph's Python bindings").status == 0:
