@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from workflow_parts import NOTHING, Host, clean, mount_at
 
-from rexray.errors import AlreadyExists, InUse, InvalidRequest, NotReady, SettingsError
-from rexray.types import InstanceId, Volume, VolumeId, VolumeSpec
+from rexray.errors import AlreadyExists, InUse, InvalidRequest, NotReady, SettingsError, Unavailable
+from rexray.types import Attachment, InstanceId, Volume, VolumeId, VolumeSpec
+from rexray.volumes.platform import find_platform
 from rexray_driver_loop.settings import LoopSettings
 from rexray_driver_loop.storage import LoopStorage
 
@@ -278,3 +279,40 @@ def test_a_create_without_options_is_content_with_a_volume_of_any_size_and_origi
     assert host.create("copy").size_bytes == 100 << 20
     with pytest.raises(AlreadyExists, match="104857600 bytes"):
         host.create(size="200MiB")
+
+
+def test_an_attachment_that_cannot_be_connected_is_taken_back_unless_it_was_there(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform = find_platform(host.sources)
+    host.on(platform).create()
+
+    def connect(attachment: Attachment, *, deadline: float) -> None:
+        raise Unavailable(f"{attachment.volume_id}: not now")
+
+    monkeypatch.setattr(platform.node, "connect", connect)
+    with pytest.raises(Unavailable):
+        host.volumes.attach("data", host.instance)
+    assert host.holders_of_platform() == []
+    platform.storage.attach(host.volumes.volume_id("data"), host.instance)
+    with pytest.raises(Unavailable):
+        host.volumes.attach("data", host.instance)
+    assert host.holders_of_platform() == [host.instance]
+
+
+def test_the_device_of_a_volume_that_was_taken_from_here_goes_with_its_mount(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform = find_platform(host.sources)
+    host.on(platform).create()
+    disconnected: list[Attachment] = []
+    monkeypatch.setattr(platform.node, "disconnect", disconnected.append)
+    host.mount()
+    with monkeypatch.context() as taken:
+        taken.setattr(platform.storage, "attachments", lambda *_: ())
+        steps: tuple[Callable[[], None], ...] = (host.unmount, lambda: host.volumes.detach("data", host.instance))
+        for step in steps:
+            step()
+            (gone,) = disconnected
+            assert (gone.volume_id, gone.instance_id) == (host.volumes.volume_id("data"), host.instance)
+            disconnected.clear()

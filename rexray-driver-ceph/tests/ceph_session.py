@@ -48,11 +48,14 @@ class Session:
         # the answer about the blocklist is two documents
         return json.JSONDecoder().raw_decode(found)[0] if found else None
 
-    def wipe(self, pool: str) -> list[str]:
-        """Remove all that users have put into a pool for RBD; what is left."""
+    def wipe(self, pool: str) -> list[str] | None:
+        """Remove all that users have put into a pool for RBD; what was there, None if its names are no text."""
         with self._context(pool) as io:
             io.set_namespace(rados.LIBRADOS_ALL_NSPACES)
-            found = [(thing.nspace, thing.key) for thing in io.list_objects()]
+            try:
+                found = [(thing.nspace, thing.key) for thing in io.list_objects()]
+            except UnicodeError:
+                return None
             for namespace, name in found:
                 if name not in ("rbd_info", "rbd_task"):
                     io.set_namespace(namespace)

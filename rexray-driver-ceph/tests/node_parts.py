@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import shutil
@@ -88,13 +89,31 @@ class RbdHost:
     def attachment(
         self, volume: str = "rbd/data", *, read_only: bool = False, instance: str = "here", **fields: str
     ) -> Attachment:
-        """What the storage driver would tell of an attachment here."""
+        """What the storage driver would tell of an attachment here, which the image is claimed for."""
+        facts = self.facts(volume)
+        if instance == "here":
+            self.claim(volume, read_only=read_only)
         return Attachment(
             volume_id=VolumeId(volume),
             instance_id=InstanceId(instance),
             read_only=read_only,
-            fields={**self.facts(volume), **fields},
+            fields={**facts, **fields},
         )
+
+    def claim(self, volume: str = "rbd/data", instance: str = "here", *, read_only: bool = False) -> None:
+        """Attach the image, whoever has it: that is a lock on its header."""
+        *pool, _ = volume.split("/")
+        header, place = f"rbd_header.{self.facts(volume)['imageId']}", ["--pool", pool[0]]
+        if pool[1:]:
+            place += ["--namespace", pool[1]]
+        held = json.loads(self.cluster.rados(*place, "--format", "json", "lock", "list", header))["locks"]
+        if any(lock["name"] == "rexray" for lock in held):
+            info = json.loads(self.cluster.rados(*place, "--format", "json", "lock", "info", header, "rexray"))
+            for locker in info["lockers"]:
+                words = ("lock", "break", header, "rexray", locker["name"], "--lock-cookie", locker["cookie"])
+                self.cluster.rados(*place, *words)
+        tag = "ro" if read_only else "rw"
+        self.cluster.rados(*place, "lock", "get", header, "rexray", "--lock-cookie", instance, "--lock-tag", tag)
 
     def facts(self, volume: str) -> Mapping[str, str]:
         """What the storage driver would say of an image that is not encrypted."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import signal
 import subprocess
 import sys
 import threading
@@ -185,6 +186,14 @@ with rbd.Image(io, name) as image:
         """End it by SIGKILL: it says goodbye to nobody."""
         self._process.kill()
         self._process.wait(30)
+
+    def freeze(self) -> None:
+        """Stop it, as a host that hangs: it does not say that it lives."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._process.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
         """End it in good order, if it still lives."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -105,7 +106,8 @@ def test_a_moment_is_the_same_in_any_zone_of_the_process(cluster: CephCluster, r
 
 
 def test_names_of_every_kind_are_kept_and_found(cluster: CephCluster, host: Host) -> None:
-    made = [host.create(name, 1) for name in NAMES]
+    with ThreadPoolExecutor(4) as threads:
+        made = list(threads.map(lambda name: host.create(name, 1), NAMES))
     assert [volume.name for volume in made] == NAMES
     listed = {volume.name: volume.id for volume in host.storage.volumes()}
     assert listed == {volume.name: volume.id for volume in made}
@@ -139,11 +141,11 @@ def test_a_hidden_image_is_no_volume(cluster: CephCluster, host: Host) -> None:
     assert cluster.rbd("ls").split() == ["rexray-making-x"]
 
 
-def test_creating_twice_is_creating_once(each: Host) -> None:
-    first = each.create("data", 8)
-    assert each.create("data", 8).id == first.id
-    assert each.create("data", 0).size_bytes == 8 * MIB
-    assert each.create("data", 0, size_bytes=8 * MIB - 1).size_bytes == 8 * MIB
+def test_creating_twice_is_creating_once(host: Host) -> None:
+    first = host.create("data", 8)
+    assert host.create("data", 8).id == first.id
+    assert host.create("data", 0).size_bytes == 8 * MIB
+    assert host.create("data", 0, size_bytes=8 * MIB - 1).size_bytes == 8 * MIB
     for differs, said in (
         ({"mib": 9}, "with 8388608 bytes, and was asked for with 9437184"),
         ({"mib": 0, "limit_bytes": MIB}, "at most 1048576"),
@@ -151,8 +153,8 @@ def test_creating_twice_is_creating_once(each: Host) -> None:
         ({"encrypted": True}, "not encrypted"),
     ):
         with pytest.raises(AlreadyExists, match=said):
-            each.create("data", **differs)
-    assert each.ids() == ["rbd/data"]
+            host.create("data", **differs)
+    assert host.ids() == ["rbd/data"]
 
 
 def test_another_name_that_leads_to_the_same_image_is_refused(cluster: CephCluster, host: Host) -> None:
@@ -319,24 +321,24 @@ def test_names_that_are_no_text_do_not_break_the_list(cluster: CephCluster, each
     assert each.create("data", 1).id == "rbd/data"
 
 
-def test_copies_that_rbd_makes_of_our_images_are_strangers(cluster: CephCluster, each: Host) -> None:
-    each.create("ours", 4)
-    each.snap("s", "rbd/ours")
+def test_copies_that_rbd_makes_of_our_images_are_strangers(cluster: CephCluster, host: Host) -> None:
+    host.create("ours", 4)
+    host.snap("s", "rbd/ours")
     cluster.rbd("clone", "--rbd-default-clone-format", "2", "ours@s", "cloned")
     cluster.rbd("cp", "--no-progress", "ours", "copied")
     cluster.rbd("deep", "cp", "--no-progress", "ours", "deep")
     cluster.rbd("rename", "copied", "renamed")
     for image in ("cloned", "renamed", "deep"):
         assert "rexray" in cluster.json("image-meta", "list", image, program="rbd")
-        assert each.get(image).name == image
+        assert host.get(image).name == image
         with pytest.raises(Forbidden):
-            each.remove(image)
-    assert sorted(each.snaps()) == ["rbd/deep@s", "rbd/ours@s"]
+            host.remove(image)
+    assert sorted(host.snaps()) == ["rbd/deep@s", "rbd/ours@s"]
     with pytest.raises(InUse, match="did not take snapshot"):
-        each.remove_snap("rbd/deep@s")
-    each.remove_snap("rbd/ours@s")
-    each.remove("rbd/ours")
-    assert each.get("rbd/cloned").fields["parent"]
+        host.remove_snap("rbd/deep@s")
+    host.remove_snap("rbd/ours@s")
+    host.remove("rbd/ours")
+    assert host.get("rbd/cloned").fields["parent"]
 
 
 def test_clones_have_what_the_source_had_at_that_moment(cluster: CephCluster, host: Host) -> None:

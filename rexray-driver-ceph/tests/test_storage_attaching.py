@@ -67,18 +67,18 @@ def test_instances_are_those_that_have_registered(cluster: CephCluster, each: Ho
     } == {"Größe", "a.b", "h1", "h2"}
 
 
-def test_the_holder_is_named_and_its_volume_taken_by_force_alone(cluster: CephCluster, each: Host) -> None:
+def test_the_holder_is_named_and_its_volume_taken_by_force_alone(cluster: CephCluster, host: Host) -> None:
     other = Host(cluster.conf, "h2")
-    each.create()
+    host.create()
     other.attach()
-    assert each.get().state == AttachmentState.UNAVAILABLE
+    assert host.get().state == AttachmentState.UNAVAILABLE
     with pytest.raises(InUse, match="attached to 'h2', not to 'h1'"):
-        each.attach()
-    assert each.holders() == ["h2"]
-    assert each.attach(force=True).instance_id == "h1"
-    assert each.holders() == other.holders() == ["h1"]
+        host.attach()
+    assert host.holders() == ["h2"]
+    assert host.attach(force=True).instance_id == "h1"
+    assert host.holders() == other.holders() == ["h1"]
     other.detach(of="h2")
-    assert each.holders() == ["h1"]
+    assert host.holders() == ["h1"]
 
 
 def test_a_host_has_as_many_volumes_as_it_may(cluster: CephCluster) -> None:

@@ -34,23 +34,23 @@ def test_growing(cluster: CephCluster, host: Host) -> None:
     assert host.get().size_bytes == 8 * MIB
 
 
-def test_limits_are_changed_and_taken_away(cluster: CephCluster, each: Host) -> None:
-    each.create("v", 1)
-    assert each.modify(iops="500", bandwidth="1000000").iops == 500
-    assert each.modify(iops="500").iops == each.get().iops == 500
+def test_limits_are_changed_and_taken_away(cluster: CephCluster, host: Host) -> None:
+    host.create("v", 1)
+    assert host.modify(iops="500", bandwidth="1000000").iops == 500
+    assert host.modify(iops="500").iops == host.get().iops == 500
     known = cluster.json("image-meta", "list", "v", program="rbd")
     assert (known["conf_rbd_qos_iops_limit"], known["conf_rbd_qos_bps_limit"]) == ("500", "1000000")
-    assert each.modify(iops="0").iops == 0
+    assert host.modify(iops="0").iops == 0
     for options, said in (
         ({"size": "1"}, "'size' is unknown: there are iops, bandwidth"),
         ({"iops": "-1"}, "'-1' is not a whole number"),
         ({"iops": "7", "type": "fast"}, "'type' is unknown"),
     ):
         with pytest.raises(InvalidRequest, match=said):
-            each.modify(**options)
-    assert each.get().iops == 0
+            host.modify(**options)
+    assert host.get().iops == 0
     with pytest.raises(NotFound):
-        each.modify("rbd/none", iops="1")
+        host.modify("rbd/none", iops="1")
 
 
 def test_room_is_what_the_pool_can_take_within_its_quota(cluster: CephCluster, host: Host) -> None:

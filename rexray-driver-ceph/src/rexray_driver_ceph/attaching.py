@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rexray import faults
-from rexray.errors import AlreadyExists, InUse, NotFound, NotReady, OutOfCapacity
+from rexray.errors import AlreadyExists, InUse, NotFound, OutOfCapacity
 from rexray.mixins import ReadOnlyAttach
 from rexray.types import Attachment, Instance, InstanceId, VolumeId
 from rexray_driver_ceph import claims
-from rexray_driver_ceph.base import RbdCalls
+from rexray_driver_ceph.base import RbdCalls, refuse_unfinished
 from rexray_driver_ceph.describing import PROVIDER, attachments
 from rexray_driver_ceph.fencing import refuse_open
 from rexray_driver_ceph.images import HIDDEN, Image
@@ -47,13 +47,14 @@ class AttachCalls(RbdCalls, ReadOnlyAttach):
         """
         spec = self._spec(volume_id)
         with self._changing(spec, "attaching"):
-            image, known = self._reader.image_and_instances(spec)
+            with self._asking(spec.pool):
+                image, known = self._reader.image_and_instances(spec)
             if image is None or spec.image.startswith(HIDDEN):
                 raise NotFound(f"volume {volume_id!r} does not exist in the cluster")
             if instance_id not in known:
                 raise NotFound(f"instance {instance_id!r} is not known: has REX-Ray run there, with this cluster?")
             if image.claim is None or image.claim.instance != instance_id:
-                self._refuse_unfinished(image)
+                refuse_unfinished(image)
                 self._refuse_more(instance_id)
                 self._claim(image, instance_id, read_only=read_only, force=force)
             elif image.claim.read_only != read_only:
@@ -65,6 +66,8 @@ class AttachCalls(RbdCalls, ReadOnlyAttach):
 
     def detach(self, volume_id: VolumeId, instance_id: InstanceId | None = None, *, force: bool = False) -> None:
         """Take the volume from the instance, or from whichever has it; not attached, or no such volume, is success.
+
+        So is a volume of a pool or namespace that the cluster does not have, unless the settings name it.
 
         A client there that still has the image open is waited for, since it may have died, and then is ``InUse``;
         ``force`` shuts it out.
@@ -115,7 +118,7 @@ class AttachCalls(RbdCalls, ReadOnlyAttach):
             raise InUse(f"volume {str(image.spec)!r} was taken from {instance_id!r} at once")
         if now.claim is not None and now.facts.get("rollback"):  # which looked for a claim before there was one
             claims.drop(self._cluster, now, now.claim)
-        self._refuse_unfinished(now)
+        refuse_unfinished(now)
         return found[0]
 
     def _refuse_more(self, instance_id: InstanceId) -> None:
@@ -124,10 +127,3 @@ class AttachCalls(RbdCalls, ReadOnlyAttach):
             claims_there = (image.claim for image in self._seen(self._reader.images) if image.claim is not None)
             if sum(claim.instance == instance_id for claim in claims_there) >= limit:
                 raise OutOfCapacity(f"instance {instance_id!r} has {limit} volumes attached, as many as it may")
-
-    def _refuse_unfinished(self, image: Image) -> None:
-        if image.facts.get("rollback"):
-            raise NotReady(
-                f"volume {str(image.spec)!r} was being rolled back to {image.facts['rollback']!r} and did not finish: "
-                "roll it back again"
-            )

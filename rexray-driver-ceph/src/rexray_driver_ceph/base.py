@@ -6,14 +6,14 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
 
-from rexray.errors import Forbidden, InUse, NotFound, SettingsError
+from rexray.errors import Forbidden, InUse, NotFound, NotReady, SettingsError
 from rexray.locks import Locks
 from rexray.types import Volume, VolumeId
 from rexray_driver_ceph.cluster import Cluster
 from rexray_driver_ceph.describing import describe
 from rexray_driver_ceph.fencing import Fence
 from rexray_driver_ceph.images import HIDDEN, Image
-from rexray_driver_ceph.names import Pool, Spec
+from rexray_driver_ceph.names import Pool, Spec, image_name
 from rexray_driver_ceph.reading import Reader, make_reader
 from rexray_driver_ceph.refusals import refusal
 from rexray_driver_ceph.settings import RbdSettings
@@ -54,10 +54,51 @@ class RbdCalls:
         try:
             yield from ask(self._pools)
         except NotFound as error:
-            raise SettingsError(f"{error}: check rbd.defaultPool and rbd.pools") from None
+            raise _missing(error) from None
+
+    @contextlib.contextmanager
+    def _asking(self, pool: Pool) -> Iterator[None]:
+        """A question about that pool: one that the settings name and that is not there is a wrong setting."""
+        try:
+            yield
+        except NotFound as error:
+            named = (self._cluster.default_pool, *map(Pool.parse, self._settings.pools))
+            if pool in named and not self._exists(pool):
+                raise _missing(error) from None
+            raise
+
+    def _exists(self, pool: Pool) -> bool:
+        """Whether the cluster has that pool, and that namespace; what it does not answer is an error."""
+        action = f"look for pool {pool}"
+        if pool.name not in self._cluster.ask("ceph", "osd", "pool", "ls", action=action):
+            return False
+        if not pool.namespace:
+            return True
+        spaces = self._cluster.ask("rbd", "namespace", "ls", pool.name, action=action)
+        return pool.namespace in [space["name"] for space in spaces]
 
     def _spec(self, volume_id: str) -> Spec:
-        return Spec.parse(volume_id, self._cluster.default_pool).whole
+        return self._parse(volume_id).whole
+
+    def _parse(self, text: str) -> Spec:
+        """The image or snapshot of an id; ``POOL.IMAGE`` is a volume of that very name in the default pool, if any.
+
+        A pool that is made later does not take the name from a volume that has it.
+        """
+        spec = Spec.parse(text, self._cluster.default_pool)
+        path = text.partition("@")[0]
+        if "/" in path or "." not in path.strip("."):
+            return spec
+        return self._by_name(path, spec).at(spec.snapshot)
+
+    def _by_name(self, name: str, otherwise: Spec) -> Spec:
+        """The image in the default pool that was made as the volume of that name, if there is one."""
+        own = Spec(self._cluster.default_pool, image_name(name))
+        with contextlib.suppress(Forbidden, NotFound):  # a default pool that this user does not use
+            image = self._reader.image(own)
+            if image is not None and image.facts.get("name") == name:
+                return own
+        return otherwise
 
     def _described(self, image: Image) -> Volume:
         return describe(image, default=self._cluster.default_pool, here=self._settings.instance)
@@ -71,7 +112,20 @@ class RbdCalls:
 
     def _look(self, volume_id: VolumeId) -> Image | None:
         spec = self._spec(volume_id)
-        return None if spec.image.startswith(HIDDEN) else self._reader.image(spec)
+        return None if spec.image.startswith(HIDDEN) else self._look_at(spec)
+
+    def _look_at(self, spec: Spec) -> Image | None:
+        """An image, if it is there. One of a pool or namespace that the cluster does not have is gone with it.
+
+        But a pool that the settings name is ``SettingsError``: that is a wrong name, or a wrong cluster.
+        """
+        try:
+            with self._asking(spec.pool):
+                return self._reader.image(spec)
+        except NotFound:
+            if self._exists(spec.pool):
+                raise
+            return None
 
     @contextlib.contextmanager
     def _changing(self, spec: Spec, what: str) -> Iterator[None]:
@@ -92,6 +146,19 @@ class RbdCalls:
             raise Forbidden(
                 f"REX-Ray did not make {what}, and does not remove it: set rbd.removeForeign, or use 'rbd' itself"
             )
+
+
+def refuse_unfinished(image: Image) -> None:
+    """``NotReady`` for a volume whose rollback was cut short: it has a mixture."""
+    if image.facts.get("rollback"):
+        raise NotReady(
+            f"volume {str(image.spec)!r} was being rolled back to {image.facts['rollback']!r} and did not finish: "
+            "roll it back again"
+        )
+
+
+def _missing(error: NotFound) -> SettingsError:
+    return SettingsError(f"{error}: check rbd.defaultPool and rbd.pools")
 
 
 def refuse_attached(image: Image) -> None:

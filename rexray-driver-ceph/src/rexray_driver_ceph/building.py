@@ -19,9 +19,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from rexray import faults
-from rexray.errors import RexrayError
+from rexray.errors import AlreadyExists, RexrayError
 from rexray_driver_ceph import facts, passphrases
-from rexray_driver_ceph.describing import IOPS
 from rexray_driver_ceph.images import HIDDEN, Image
 from rexray_driver_ceph.limits import drop_limits, set_limit
 from rexray_driver_ceph.names import Spec
@@ -45,19 +44,6 @@ class Plan:
     attempt: str = field(default_factory=lambda: secrets.token_hex(4))
 
     @property
-    def made(self) -> Image:
-        """The image as it is when it has just been made."""
-        metadata = {IOPS: str(self.iops)} if self.iops else {}
-        return Image(
-            spec=self.spec,
-            id="",
-            size_bytes=self.size_bytes,
-            facts=self.facts,
-            claim=None,
-            metadata=metadata,
-        )
-
-    @property
     def hidden(self) -> Spec:
         """The image while it is not finished."""
         return replace(self.spec, image=hidden_prefix(self.spec) + self.attempt)
@@ -79,17 +65,33 @@ class BuildCalls(RemoveCalls):
     """The steps of ``create``."""
 
     def _make(self, plan: Plan) -> None:
-        self._build(plan)
-        faults.point("rbd-create-built")
-        if plan.source_image is not None:
-            drop_limits(self._cluster, plan.hidden, plan.source_image)
-        if plan.iops:
-            set_limit(self._cluster, plan.hidden, "iops", plan.iops)
-        facts.put(self._cluster, plan.hidden, plan.facts)
+        try:
+            self._build(plan)
+            faults.point("rbd-create-built")
+            if plan.source_image is not None:
+                drop_limits(self._cluster, plan.hidden, plan.source_image)
+            if plan.iops:
+                set_limit(self._cluster, plan.hidden, "iops", plan.iops)
+            facts.put(self._cluster, plan.hidden, plan.facts)
+        except RexrayError:
+            _try_to(self._remove_image, plan.hidden)
+            raise
         faults.point("rbd-create-described")
         words = ("rename", str(plan.hidden), str(plan.spec))
-        self._cluster.run("rbd", *words, action=f"make volume {str(plan.spec)!r}")
+        try:
+            self._cluster.run("rbd", *words, action=f"make volume {str(plan.spec)!r}")
+        except AlreadyExists:  # of any other error nobody knows how far the rename came, or will: what it left is swept
+            _try_to(self._give_up, plan)
+            raise
         faults.point("rbd-create-renamed")
+
+    def _give_up(self, plan: Plan) -> None:
+        """Remove an image that another one has the name of, unless both names lead to it already."""
+        mine, named = self._reader.image(plan.hidden), self._reader.image(plan.spec)
+        if mine is not None and named is not None and mine.id == named.id:
+            self._reader.finish_rename(plan.hidden, plan.spec, mine.id)
+        elif mine is not None:
+            self._remove_image(plan.hidden)
 
     def _build(self, plan: Plan) -> None:
         action = f"make volume {str(plan.spec)!r}"
@@ -115,33 +117,28 @@ class BuildCalls(RemoveCalls):
         source = str(snapshot or plan.source)
         return ["clone", "--rbd-default-clone-format", "2", *features, source, str(plan.hidden)]
 
-    def _tidy_up(self, plan: Plan, *, made: bool) -> None:
-        """Remove what only this attempt needed."""
+    def _tidy_up(self, plan: Plan) -> None:
+        """Remove the snapshot that only this attempt needed."""
         snapshot = plan.hidden_snapshot
         if snapshot is not None:
             _try_to(self._drop_snapshot, snapshot)
-        if not made:
-            _try_to(self._remove_image, plan.hidden)
 
     def _sweep(self, image: Image, hidden: Mapping[Spec, str], source: Image | None) -> None:
-        """Remove what other attempts to make the image have left, killed or late; it is there and needs none of it."""
+        """Remove what other attempts to make the image have left, killed or late; it is there and needs none of it.
+
+        Its own name is never touched: what has its id may be renamed by somebody right now.
+        """
         for spec, image_id in hidden.items():
             if image_id == image.id:
-                _try_to(self._finish_rename, spec, image.spec)
+                _try_to(self._reader.finish_rename, spec, image.spec, image_id)
             else:
                 _try_to(self._remove_image, spec)
         for snap in source.snapshots if source is not None else ():
             if snap.spec.snapshot.startswith(hidden_prefix(image.spec)):
                 _try_to(self._drop_snapshot, snap.spec)
 
-    def _finish_rename(self, hidden: Spec, spec: Spec) -> None:
-        pool, action = spec.pool, f"finish making volume {str(spec)!r}"
-        words = ("--pool", pool.name, "--namespace", pool.namespace, "rm", f"rbd_id.{spec.image}")
-        self._cluster.run("rados", *words, action=action)
-        self._cluster.run("rbd", "rename", str(hidden), str(spec), action=action)
 
-
-def _try_to(step: Callable[..., object], *what: Spec) -> None:
+def _try_to(step: Callable[..., object], *what: object) -> None:
     """Tidy up where that is no part of what was asked for: what stays behind goes with the next call."""
     try:
         step(*what)

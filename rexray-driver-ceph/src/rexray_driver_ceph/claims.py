@@ -21,7 +21,7 @@ LOCK = "rexray"
 def take(cluster: Cluster, image: Image, instance: str, *, read_only: bool) -> bool:
     """Give the image to the instance; False if somebody has it by now."""
     action = f"claim image {image.spec} for {instance!r}"
-    mode = ["--lock-cookie", instance, "--lock-tag", "ro" if read_only else "rw"]
+    mode = [f"--lock-cookie={instance}", "--lock-tag", "ro" if read_only else "rw"]
     ended = cluster.attempt("rados", *_object(image), "lock", "get", image.header, LOCK, *mode, action=action)
     if ended.status == 0:
         return True
@@ -33,7 +33,7 @@ def take(cluster: Cluster, image: Image, instance: str, *, read_only: bool) -> b
 def drop(cluster: Cluster, image: Image, claim: Claim) -> None:
     """Take the image from whoever has it by that claim; a claim that is gone is success."""
     action = f"release image {image.spec} from {claim.instance!r}"
-    words = ["lock", "break", image.header, LOCK, claim.client, "--lock-cookie", claim.instance]
+    words = ["lock", "break", image.header, LOCK, claim.client, f"--lock-cookie={claim.instance}"]
     ended = cluster.attempt("rados", *_object(image), *words, action=action)
     if ended.status != 0 and not (number(ended) == errno.ENOENT and "breaking lock" in ended.stderr):
         raise refusal(ended, action)

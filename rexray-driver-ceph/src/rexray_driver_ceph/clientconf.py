@@ -1,20 +1,27 @@
 """What a client of the cluster goes by, told without asking the cluster: for programs that take only a file.
 
+Only the cluster's id is asked for where ``ceph.conf`` leaves it out: without it an image of another cluster that has
+the same name would be taken for ours. What the cluster has said is kept for when it does not answer.
+
 Facts: ceph-conf(8); Ceph's documentation, "Configuration sources": a client's own section goes before ``[client]`` and
 ``[global]``, and of a value that a section has twice the last one counts (tried with Ceph 16).
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import hashlib
 import os
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rexray.errors import Unavailable
+from rexray.errors import RexrayError, Unavailable
+from rexray.paths import find_paths
 from rexray_driver_ceph.cluster import Cluster
 
-_SECONDS = 10.0
+_SECONDS, _FSID_SECONDS, _AGAIN_SECONDS = 10.0, 5.0, 10.0
 _NO_FSID = "00000000-0000-0000-0000-000000000000"
 
 
@@ -23,11 +30,36 @@ class ClientConf:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
+        self._fsid, self._again = "", 0.0
 
-    @functools.cached_property
+    @property
     def fsid(self) -> str:
-        """The cluster's id, empty where ``ceph.conf`` does not have it."""
-        return fsid_of(self.value("fsid"))
+        """The cluster's id; empty where neither ``ceph.conf`` nor the cluster tells it, nor has ever told this host."""
+        return self.find_fsid(_FSID_SECONDS)
+
+    def find_fsid(self, seconds: float) -> str:
+        """The same, with the seconds that asking the cluster may take; it is not asked again at once."""
+        if not self._fsid and time.monotonic() >= self._again:
+            self._fsid = fsid_of(self.value("fsid")) or self._ask_fsid(seconds)
+            self._again = time.monotonic() + _AGAIN_SECONDS
+        return self._fsid
+
+    def _ask_fsid(self, seconds: float) -> str:
+        place = hashlib.sha256(" ".join([*self._cluster.arguments, self.mon_host]).encode()).hexdigest()[:24]
+        kept = find_paths().run / "rbd-fsids" / place
+        try:
+            told = self._cluster.hurried(min(seconds, _FSID_SECONDS)).run("ceph", "fsid", action="ask for the fsid")
+        except RexrayError:
+            with contextlib.suppress(OSError):
+                return kept.read_text()
+            return ""
+        fsid = told.strip()
+        with contextlib.suppress(OSError):
+            kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            new = kept.with_suffix(f".{os.getpid()}")
+            new.write_text(fsid)
+            new.replace(kept)
+        return fsid
 
     @functools.cached_property
     def mon_host(self) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
+import os
+from dataclasses import replace
 from typing import Any
 
 from rexray import child
@@ -17,7 +19,7 @@ PACKAGE = "ceph-common"
 """The package with ``ceph``, ``rados`` and ``rbd``, of Debian, Ubuntu and the Red Hat family alike."""
 WRITE_CHECKS = ("OSD_FULL", "POOL_FULL", "PG_AVAILABILITY", "OBJECT_UNFOUND", "PG_DAMAGED", "OSD_DOWN", "SLOW_OPS")
 """Health checks that say why somebody who writes has to wait (Ceph, "Health checks")."""
-_HEALTH_SECONDS = 5.0
+_HEALTH_SECONDS, _HURRIED_SECONDS = 5.0, 2.0
 _OUTPUT = 1 << 30
 """The most that is read of a program's output: a list of millions of images."""
 
@@ -25,9 +27,17 @@ _OUTPUT = 1 << 30
 class Cluster:
     """One cluster, by one user. Nothing is asked of it before the first call."""
 
-    def __init__(self, settings: RbdSettings) -> None:
+    def __init__(self, settings: RbdSettings, *, health_seconds: float = _HEALTH_SECONDS) -> None:
         settings.check()
         self._settings = settings
+        self._health_seconds = health_seconds
+
+    def hurried(self, seconds: float) -> Cluster:
+        """The same for somebody who has that long: no question takes longer, and to explain that little more."""
+        limit = max(min(self._settings.timeout, seconds), 0.1)
+        made = Cluster(replace(self._settings, timeout=limit), health_seconds=_HURRIED_SECONDS)
+        made.identity = self.identity
+        return made
 
     @functools.cached_property
     def default_pool(self) -> Pool:
@@ -44,6 +54,15 @@ class Cluster:
         """What every program is told: which cluster, and as whom."""
         return self.identity.arguments
 
+    @functools.cached_property
+    def _place(self) -> tuple[str, ...]:
+        """What ``ceph`` has to be told, alone among the programs, on a host without any ``ceph.conf``."""
+        identity = self.identity
+        usual = (f"/etc/ceph/{identity.cluster}.conf", os.path.expanduser(f"~/.ceph/{identity.cluster}.conf"))
+        if identity.conf or not identity.monitors or any(map(os.path.exists, usual)):
+            return ()
+        return ("--cluster", identity.cluster, "--conf", os.devnull)
+
     def run(self, program: str, *words: str, action: str, seconds: float | None = None) -> str:
         """Run ``ceph``, ``rbd`` or ``rados`` and give its output; ``action`` says in an error what was going on.
 
@@ -58,9 +77,10 @@ class Cluster:
     def attempt(self, program: str, *words: str, action: str, seconds: float | None = None) -> child.Ended:
         """The same, for a caller that has a use for its failure."""
         path = child.need(program, PACKAGE)
+        place = self._place if program == "ceph" else ()
         limit = self._settings.timeout if seconds is None else seconds
         try:
-            return child.run([path, *self.arguments, *words], seconds=limit, action=action, most=_OUTPUT)
+            return child.run([path, *place, *self.arguments, *words], seconds=limit, action=action, most=_OUTPUT)
         except TimedOut as error:
             raise self.explained(error) from None
 
@@ -69,9 +89,9 @@ class Cluster:
 
         Whoever writes to a full pool, or where an object's OSDs are down, waits for as long as it takes.
         """
-        command = [child.need("ceph", PACKAGE), *self.arguments, "--format", "json", "health"]
+        command = [child.need("ceph", PACKAGE), *self._place, *self.arguments, "--format", "json", "health"]
         try:
-            health = child.run(command, seconds=_HEALTH_SECONDS, action="ask how the cluster is")
+            health = child.run(command, seconds=self._health_seconds, action="ask how the cluster is")
             checks = json.loads(health.stdout)["checks"]
         except (RexrayError, ValueError, KeyError):
             return Unavailable(f"{error}: no monitor of the cluster answers, not even how it is (rbd.timeout)")
@@ -81,9 +101,9 @@ class Cluster:
                 return kind(f"{error}: the cluster says {name}, {checks[name]['summary']['message']}")
         return Unavailable(f"{error}, although the cluster answers (rbd.timeout)")
 
-    def ask(self, program: str, *words: str, action: str) -> Any:
+    def ask(self, program: str, *words: str, action: str, seconds: float | None = None) -> Any:
         """The answer to a question, which the program gives in JSON."""
-        text = self.run(program, "--format", "json", *words, action=action)
+        text = self.run(program, "--format", "json", *words, action=action, seconds=seconds)
         try:
             return json.loads(text)
         except ValueError:

@@ -21,15 +21,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from rexray import child, faults
-from rexray.errors import InUse, NotReady, TimedOut
+from rexray.errors import InUse, NotReady, TimedOut, Unavailable
 from rexray.mounts import mount_table, unmount
 from rexray.paths import find_paths
 from rexray_driver_ceph import daemon, loops, passphrases, qmp
 from rexray_driver_ceph.clientconf import ClientConf
+from rexray_driver_ceph.cluster import Cluster
 from rexray_driver_ceph.mapping import SYS, Mapped, Mapper, Wanted, attribute, is_alive, size_of, wait_until
 from rexray_driver_ceph.names import Pool, Spec
 
 _FILE, _SOCKET, _ABOUT, _CONF, _PASSPHRASE = "image", "qmp", "about.json", "ceph.conf", "passphrase"
+_UNSHOWN = "unshown"
+"""The file in an export's directory that says that no device has shown it yet: nobody can have written to it."""
 _NEEDED = (("qemu-storage-daemon", "qemu-system-common"), ("losetup", "mount"))
 _NODES = (Path("/dev/fuse"), Path("/dev/loop-control"))
 _TERM_SECONDS, _KILL_SECONDS, _FOLLOW_SECONDS = 3.0, 10.0, 15.0
@@ -40,8 +43,8 @@ class Export(Mapper):
 
     name = "loop"
 
-    def __init__(self, conf: ClientConf) -> None:
-        self._conf = conf
+    def __init__(self, cluster: Cluster, conf: ClientConf) -> None:
+        self._cluster, self._conf = cluster, conf
 
     @property
     def _root(self) -> Path:
@@ -82,16 +85,23 @@ class Export(Mapper):
     def leftovers(self) -> Iterator[Spec]:
         """The images of half-made exports, which no loop device shows; one that is just being made is among them."""
         for folder in self._unshown():
-            if (about := _about(folder)) is not None:
+            if (about := _about(folder)) is not None and about[1] in ("", self._conf.fsid):
                 yield about[0]
 
-    def sweep(self, spec: Spec) -> None:
-        """Take away the half-made exports of an image; nobody can have written to them."""
-        own = self._key(spec)
+    def sweep(self, spec: Spec, *, seconds: float) -> None:
+        """Take away the exports of an image that no device shows, half made or half taken away.
+
+        ``TimedOut`` if what serves one still has something to write to the cluster, which is left to do so.
+        """
+        until = time.monotonic() + seconds
         for folder in self._unshown():
             about = _about(folder)
-            if folder.name == own or (about is not None and about[0] == spec):
-                self._remove(folder)
+            if about is None:
+                is_own = folder.name == self._key(spec)
+            else:
+                is_own = about[0] == spec and about[1] in ("", self._conf.fsid)
+            if is_own:
+                self._remove(folder, seconds=until - time.monotonic())
 
     def serves(self, mapped: Mapped) -> bool:
         """Whether its daemon runs."""
@@ -100,7 +110,8 @@ class Export(Mapper):
     def map(self, wanted: Wanted, *, seconds: float) -> Mapped:
         """Serve the image as a file and have a loop device show that."""
         until = time.monotonic() + seconds
-        self.sweep(wanted.spec)
+        if not self._conf.find_fsid(seconds):
+            raise Unavailable(f"cannot map {wanted.spec}: the cluster does not tell its id, nor does ceph.conf (fsid)")
         folder = self._root / self._key(wanted.spec)
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
@@ -114,13 +125,18 @@ class Export(Mapper):
             faults.point("rbd-export-noted")
             self._serve(folder, wanted, until - time.monotonic())
             faults.point("rbd-export-served")
+            _note_shown(folder)
+            faults.point("rbd-export-showing")
             device = loops.attach(folder / _FILE, read_only=wanted.read_only, seconds=until - time.monotonic())
             faults.point("rbd-export-looped")
         except BaseException:
-            for shown, file in loops.shown():
-                if file == folder / _FILE:
-                    loops.detach(shown, action=f"take {shown} back", seconds=_KILL_SECONDS)
-            self._remove(folder)
+            showing = [shown for shown, file in loops.shown() if file == folder / _FILE]
+            if not showing:
+                (folder / _UNSHOWN).touch()
+            for shown in showing:
+                loops.detach(shown, action=f"take {shown} back", seconds=_KILL_SECONDS)
+            with contextlib.suppress(TimedOut):
+                self._remove(folder, seconds=_TERM_SECONDS)
             raise
         for mapped in self.mapped():
             if mapped.device == device:
@@ -130,16 +146,16 @@ class Export(Mapper):
     def complete(self, mapped: Mapped, wanted: Wanted, *, seconds: float) -> Mapped:
         """Have the daemon, the file and the loop device follow an image that has grown.
 
-        The daemon follows only if it is told to resize the image. It is told the size that the image has, and only if
-        that is more than the device shows: what the volume holds cannot be cut off, whatever happens meanwhile.
+        The daemon follows only if it is told to resize the image. It is told the size that the image was just seen to
+        have, and only if that is more than the device shows: what the volume holds is never cut off. An image that is
+        grown between the look and the telling is as it was seen again, with nothing in what it lost: to grow it again
+        is its caller's, as is to ask how large it is.
         """
-        size = wanted.image_bytes
-        if size <= size_of(mapped.device):
+        if wanted.image_bytes <= size_of(mapped.device):
             return mapped
         until = time.monotonic() + seconds
         file = Path(mapped.backing_file)
-        arguments = {"node-name": daemon.NODE, "size": size}
-        qmp.command(file.parent / _SOCKET, "block_resize", arguments, seconds=until - time.monotonic())
+        self._follow(file.parent / _SOCKET, wanted, until)
         faults.point("rbd-export-grown")
         nodes = qmp.command(file.parent / _SOCKET, "query-named-block-nodes", {}, seconds=until - time.monotonic())
         shown = next(int(node["image"]["virtual-size"]) for node in nodes if node["node-name"] == daemon.NODE)
@@ -166,11 +182,20 @@ class Export(Mapper):
             action=action,
         )
         faults.point("rbd-export-detached")
-        for pid in daemon.serving(file):
-            os.kill(pid, signal.SIGTERM)
-            what = f"{action}: qemu-storage-daemon, pid {pid}, waits for the cluster"
-            wait_until(functools.partial(_has_ended, pid), seconds=max(until - time.monotonic(), 0), action=what)
-        self._remove(file.parent)
+        self._remove(file.parent, seconds=until - time.monotonic(), action=action)
+
+    def _follow(self, socket: Path, wanted: Wanted, until: float) -> None:
+        """Tell the daemon how large the image is until that is so; never less than it has been seen to be."""
+        told, seen = 0, max(wanted.image_bytes, self._image_bytes(wanted.spec, until))
+        while told < seen:
+            told = seen
+            arguments = {"node-name": daemon.NODE, "size": told}
+            qmp.command(socket, "block_resize", arguments, seconds=until - time.monotonic())
+            seen = self._image_bytes(wanted.spec, until)
+
+    def _image_bytes(self, spec: Spec, until: float) -> int:
+        action, left = f"look how large {spec} is", max(until - time.monotonic(), 0.1)
+        return int(self._cluster.hurried(left).ask("rbd", "info", str(spec), action=action)["size"])
 
     def _unshown(self) -> list[Path]:
         """The directories of exports that no loop device shows."""
@@ -189,6 +214,7 @@ class Export(Mapper):
             "fsid": self._conf.fsid,
             "id": wanted.image_id,
         }
+        (folder / _UNSHOWN).touch(mode=0o600)
         (folder / _ABOUT).write_text(json.dumps(about))
         _write_secret(folder / _CONF, self._conf.text().encode(errors="surrogateescape"))
         (folder / _FILE).touch(mode=0o600)
@@ -211,18 +237,24 @@ class Export(Mapper):
             if passphrase is not None:
                 passphrase.unlink(missing_ok=True)
 
-    def _remove(self, folder: Path) -> None:
-        """End what serves an export that nothing shows, by force in the end, and leave nothing of it."""
-        file = folder / _FILE
+    def _remove(self, folder: Path, *, seconds: float, action: str = "") -> None:
+        """End what serves an export that nothing shows, and leave nothing of it.
+
+        By force only if no device has ever shown it: librbd may still hold what was written to one that has been.
+        """
+        file, is_new = folder / _FILE, (folder / _UNSHOWN).exists()
         for pid in daemon.serving(file):
-            gone, action = functools.partial(_has_ended, pid), f"end qemu-storage-daemon, pid {pid}"
+            gone = functools.partial(_has_ended, pid)
+            what = f"{action or f'take {folder} away'}: qemu-storage-daemon, pid {pid}, waits for the cluster"
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
-                with contextlib.suppress(TimedOut):
-                    wait_until(gone, seconds=_TERM_SECONDS, action=action)
-                    continue
-                os.kill(pid, signal.SIGKILL)
-                wait_until(gone, seconds=_KILL_SECONDS, action=action)
+                try:
+                    wait_until(gone, seconds=min(seconds, _TERM_SECONDS) if is_new else max(seconds, 0), action=what)
+                except TimedOut:
+                    if not is_new:
+                        raise
+                    os.kill(pid, signal.SIGKILL)
+                    wait_until(gone, seconds=_KILL_SECONDS, action=what)
         if any(mount.target == str(file) for mount in mount_table()):
             unmount(file)
         shutil.rmtree(folder, ignore_errors=True)
@@ -235,6 +267,16 @@ def _about(folder: Path) -> tuple[Spec, str, str] | None:
         return Spec(Pool(known["pool"], known["namespace"]), known["image"]), known["fsid"], known["id"]
     except (OSError, ValueError, KeyError):
         return None
+
+
+def _note_shown(folder: Path) -> None:
+    """From now on somebody may write to it; that is noted before a device shows it."""
+    (folder / _UNSHOWN).unlink()
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _write_secret(path: Path, content: bytes) -> None:

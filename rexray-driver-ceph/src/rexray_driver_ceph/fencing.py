@@ -35,19 +35,35 @@ class Fence:
     def wait_closed(self, image: Image) -> tuple[str, ...]:
         """The clients that have the image open and live; empty once nobody has, which is waited for.
 
-        Whoever is there after ``rbd.watcherTimeout`` lives: a dead one would have been forgotten by then.
+        Whoever is there after ``rbd.watcherTimeout`` lives: a dead one would have been forgotten by then. One that went
+        meanwhile may be frozen only. librbd's lock holds it off when it wakes up: where an attached image has none, it
+        is shut out. A mapping of REX-Ray's is a client of its own, so that this harms no other volume.
         """
         until = time.monotonic() + self._settings.watcher_timeout
-        managers = self._managers(image)
+        try:
+            managers, unknown = self._managers(image), None
+        except (Forbidden, Unauthorized) as error:  # users of an earlier policy of ours may not ask
+            managers, unknown = set(), error
         pause, watchers = _SHORTEST, _others(image.watchers, managers)
+        seen = set(watchers)
         while watchers and time.monotonic() < until:
             time.sleep(pause)
             pause = min(pause * 2, _LONGEST)
             watchers = _others(self._watchers(image), managers)
+            seen |= set(watchers)
+        if image.claim is not None and "exclusive-lock" not in image.features:
+            for address in sorted(seen.difference(watchers)):
+                if unknown is not None:  # it may be the manager, which serves every volume
+                    raise unknown
+                self._block(address)
+                faults.point("rbd-client-blocked")
         return watchers
 
     def shut_out(self, image: Image) -> None:
-        """Shut out every client that has the image open, and wait until none of them can write any more."""
+        """Shut out every client that has the image open, and wait until none of them can write any more.
+
+        Never the cluster's own manager: ``Forbidden`` for a user who may not ask which clients those are.
+        """
         until = time.monotonic() + self._settings.watcher_timeout
         blocked: set[str] = set()
         managers = self._managers(image)
@@ -70,10 +86,7 @@ class Fence:
         """The addresses of the cluster's manager (Ceph 16), which has an image open while it flattens it."""
         if not image.watchers:
             return set()
-        try:
-            known = self._cluster.ask("ceph", "mgr", "dump", action="ask for the manager").get("active_clients", [])
-        except (Forbidden, Unauthorized):  # users of an earlier policy of ours may not ask
-            return set()
+        known = self._cluster.ask("ceph", "mgr", "dump", action="ask for the manager").get("active_clients", [])
         return {f"{at['addr']}/{at['nonce']}" for client in known for at in client["addrvec"]}
 
     def _block(self, address: str) -> None:

@@ -9,19 +9,21 @@ first: members without it are shown to nobody, and go with the next call about t
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Collection, Iterator
 
 from rexray import faults
-from rexray.errors import AlreadyExists, InvalidRequest, NotFound
+from rexray.errors import AlreadyExists, InvalidRequest, NotFound, RexrayError
 from rexray.mixins import GroupSnapshots
 from rexray.names import check_name
 from rexray.types import SnapshotGroup, SnapshotId, VolumeId
 from rexray_driver_ceph import facts
+from rexray_driver_ceph.base import refuse_unfinished
 from rexray_driver_ceph.describing import describe_snapshot
 from rexray_driver_ceph.images import GROUPS, Image, Snap
-from rexray_driver_ceph.names import Spec
-from rexray_driver_ceph.snapping import SnapshotCalls
+from rexray_driver_ceph.names import Spec, encoded
+from rexray_driver_ceph.snapping import SnapshotCalls, refuse_needed
 
 
 class GroupCalls(SnapshotCalls, GroupSnapshots):
@@ -34,6 +36,9 @@ class GroupCalls(SnapshotCalls, GroupSnapshots):
         ``Unsupported`` on a host without Ceph's Python bindings.
         """
         check_name(name, "group snapshot")
+        encoded(name)
+        if name.startswith("-"):
+            raise InvalidRequest(f"group snapshot {name!r}: what begins with '-' is an option of Ceph's programs")
         if not volume_ids:
             raise InvalidRequest(f"group snapshot {name!r}: no volumes are named")
         with self._locks.hold("groups", owner=f"taking group {name}", timeout=self._settings.work_timeout):
@@ -64,15 +69,19 @@ class GroupCalls(SnapshotCalls, GroupSnapshots):
     def remove_snapshot_group(self, group_id: SnapshotId) -> None:
         """Delete a group with its snapshots; a missing one is success."""
         with self._locks.hold("groups", owner=f"removing group {group_id}", timeout=self._settings.work_timeout):
+            members = list(self._members(group_id))
+            for image, snap in members:
+                refuse_needed(image, snap)
             if group_id in self._reader.keys(GROUPS):
                 self._note(group_id, "rmomapkey")
                 faults.point("rbd-group-forgotten")
-            for _, snap in list(self._members(group_id)):
+            for _, snap in members:
                 self._drop_member(snap.spec)
 
     def _take_all(self, name: str, images: Collection[Image]) -> None:
         specs = [image.spec.at(_member(name, image.spec)) for image in images]
         for image in images:
+            refuse_unfinished(image)
             if "exclusive-lock" not in image.features:
                 raise InvalidRequest(
                     f"group snapshot {name!r}: image {image.spec} lacks the feature exclusive-lock, without which its "
@@ -86,11 +95,16 @@ class GroupCalls(SnapshotCalls, GroupSnapshots):
         try:
             self._reader.take_together(specs)
         except BaseException:
-            for spec in specs:
-                self._drop_member(spec)
+            self._drop_members(specs)
             raise
         faults.point("rbd-group-taken")
-        self._note(name, "setomapval", "")
+        try:
+            self._note(name, "setomapval", "")
+        except RexrayError:
+            with contextlib.suppress(NotFound):
+                self._note(name, "rmomapkey")  # it may have been noted all the same
+            self._drop_members(specs)
+            raise
         faults.point("rbd-group-noted")
 
     def _members(self, name: str) -> Iterator[tuple[Image, Snap]]:
@@ -98,6 +112,10 @@ class GroupCalls(SnapshotCalls, GroupSnapshots):
             for snap in image.snapshots:
                 if snap.facts.get("group") == name:
                     yield image, snap
+
+    def _drop_members(self, specs: Collection[Spec]) -> None:
+        for spec in specs:
+            self._drop_member(spec)
 
     def _drop_member(self, spec: Spec) -> None:
         self._drop_snapshot(spec)

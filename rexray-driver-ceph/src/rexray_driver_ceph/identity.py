@@ -28,6 +28,7 @@ _WORDS = {
     "--keyring": "keyring",
     "-k": "keyring",
 }
+_ENDING = ("--help", "-h", "--version", "-v", "--")
 _SECRET = ("--key", "-K")
 
 
@@ -72,6 +73,9 @@ def identify(settings: RbdSettings) -> Identity:
     for name, value in found.items():
         if given.get(name) and given[name] != value and name != "conf":
             raise SettingsError(f"rbd.{name} says {given[name]!r} and rbd.cephArgs {value!r}: leave one of them out")
+    for name, value in {**given, **found}.items():
+        if value.startswith("-"):
+            raise SettingsError(f"rbd.{name}: {value!r} begins with '-', as options of Ceph's programs do")
     return Identity(**{name: value for name, value in {**given, **found}.items() if value}, others=others)
 
 
@@ -90,6 +94,8 @@ def _read(text: str) -> tuple[dict[str, str], tuple[str, ...]]:
                 f"rbd.cephArgs: {option} would show the key to every user of this host: put it into a file and say "
                 "rbd.keyring"
             )
+        if option in _ENDING:
+            raise SettingsError(f"rbd.cephArgs: with {option} Ceph's programs do nothing of what they are asked for")
         meant = _WORDS.get(option)
         if meant is None:
             others.append(word)

@@ -8,6 +8,7 @@ from rexray.errors import AlreadyExists, InvalidRequest, NotFound, OutOfRange, R
 from rexray.mixins import Clone, Encrypted
 from rexray.types import Volume, VolumeSpec
 from rexray_driver_ceph import passphrases
+from rexray_driver_ceph.base import refuse_unfinished
 from rexray_driver_ceph.building import BuildCalls, Plan, hidden_prefix
 from rexray_driver_ceph.describing import size, volume_name
 from rexray_driver_ceph.flattening import depth, flatten_soon
@@ -26,34 +27,38 @@ class MakingCalls(BuildCalls, Clone, Encrypted):
         """The volume of that name, made if it is missing; ``AlreadyExists`` if it differs from the spec.
 
         ``spec.type`` is the pool, or POOL/NAMESPACE; without it a name such as ``pool.data`` says it, as the original's
-        did, if there is such a pool. An image of another maker's is ``AlreadyExists``, whatever it is like.
+        did, if there is such a pool, and no volume of that name in the default one. An image of another maker's is
+        ``AlreadyExists``, whatever it is like.
         """
         place = self._place(spec)
         with self._changing(place, "making"):
             found, hidden = self._look_for(place, spec)
             if found is not None:
                 return self._described(self._same(found, spec))
-            plan, made = self._plan(place, spec), False
+            plan = self._plan(place, spec)
             try:
                 self._make(plan)
-                made = True
             except RexrayError:
                 found, _ = self._look_for(place, spec)
                 if found is None:
                     raise
                 return self._described(self._same(found, spec))  # made by somebody else meanwhile
             finally:
-                self._tidy_up(plan, made=made)
-            self._sweep(plan.made, hidden, plan.source_image)
+                self._tidy_up(plan)
+            image = self._look_at(place)
+            if image is None:
+                raise RexrayError(f"volume {spec.name!r} is not there after it was made: look at image {place}")
+            self._sweep(image, hidden, plan.source_image)
             if int(plan.facts.get("depth", "0")) > self._settings.clone_depth:
                 flatten_soon(self._cluster, place, seconds=self._settings.work_timeout)
-            return self._described(plan.made)
+            return self._described(image)
 
     def _look_for(self, place: Spec, spec: VolumeSpec) -> tuple[Image | None, Mapping[Spec, str]]:
         """The image of a volume, and what attempts to make it left; that is gone where the image is there."""
-        found, hidden = self._reader.image_and_hidden(place, hidden_prefix(place))
+        with self._asking(place.pool):
+            found, hidden = self._reader.image_and_hidden(place, hidden_prefix(place))
         if found is not None:
-            source = self._reader.image(self._spec(spec.source_volume)) if spec.source_volume else None
+            source = self._look(spec.source_volume) if spec.source_volume else None
             self._sweep(found, hidden, source)
         return found, hidden
 
@@ -65,7 +70,7 @@ class MakingCalls(BuildCalls, Clone, Encrypted):
             return Spec(Pool.parse(spec.type), image_name(spec.name))
         before, _, rest = spec.name.partition(".")
         if before and rest and before in self._pool_names:
-            return Spec(Pool(before), image_name(rest))
+            return self._by_name(spec.name, Spec(Pool(before), image_name(rest)))
         return Spec(self._cluster.default_pool, image_name(spec.name))
 
     def _same(self, image: Image, spec: VolumeSpec) -> Image:
@@ -91,7 +96,7 @@ class MakingCalls(BuildCalls, Clone, Encrypted):
 
     def _source_name(self, spec: VolumeSpec) -> str:
         if spec.source_snapshot:
-            return str(Spec.parse(spec.source_snapshot, self._cluster.default_pool))
+            return str(self._parse(spec.source_snapshot))
         return str(self._spec(spec.source_volume)) if spec.source_volume else ""
 
     def _plan(self, place: Spec, spec: VolumeSpec) -> Plan:
@@ -107,11 +112,13 @@ class MakingCalls(BuildCalls, Clone, Encrypted):
 
     def _plan_copy(self, place: Spec, spec: VolumeSpec, known: dict[str, str]) -> Plan:
         """A copy is at least as large as its source, and encrypted as that is."""
-        source = Spec.parse(spec.source_snapshot or spec.source_volume or "", self._cluster.default_pool)
-        image = self._reader.image(source.whole)
+        source = self._parse(spec.source_snapshot or spec.source_volume or "")
+        image = self._look_at(source.whole)
         snap = next((snap for snap in image.snapshots if snap.spec == source), None) if image is not None else None
         if image is None or (source.snapshot and snap is None):
             raise NotFound(f"volume {spec.name!r}: its source {str(source)!r} does not exist in the cluster")
+        if not source.snapshot:
+            refuse_unfinished(image)
         inherited = {key: image.facts[key] for key in ("encryption", "key", "header") if image.facts.get(key)}
         if spec.encrypted and not inherited:
             raise InvalidRequest(f"volume {spec.name!r}: its source {str(source)!r} is not encrypted: a copy cannot be")

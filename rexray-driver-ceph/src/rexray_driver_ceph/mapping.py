@@ -22,6 +22,8 @@ from rexray_driver_ceph.names import Spec
 _MODPROBE_SECONDS = 10.0
 _UNDO_SECONDS = 15.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
+SECTOR = 512
+"""Bytes that a block device's size is a multiple of."""
 SYS = Path("/sys")
 DEV = Path("/dev")
 

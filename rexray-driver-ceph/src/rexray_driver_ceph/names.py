@@ -18,8 +18,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,94}")
 """Image names that every client takes. 96 bytes with their end are what librbd's first format has room for."""
 _HASHED = "rexray-"
 """How an image's name begins that was made of a volume's name that no image can have."""
-_PART = re.compile(r"[^/@\x00-\x1f\x7f-\x9f\ufffd]+")
-"""What ids are made of; U+FFFD stands for bytes that are no text, and is in no id."""
+_PART = re.compile(r"[^/@\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffd]+")
+"""What ids are made of; U+FFFD and lone surrogates stand for bytes that are no text, and are in no id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Pool:
     def parse(cls, text: str) -> Self:
         """``InvalidRequest`` for what is neither."""
         parts = text.split("/")
-        if len(parts) > 2 or text.startswith("-") or not all(sayable(part) for part in parts):
+        if len(parts) > 2 or (len(parts) == 2 and not parts[1]) or not is_place(*parts):
             raise InvalidRequest(f"{text!r} is not a pool such as rbd, nor a namespace such as rbd/tenant")
         return cls(*parts)
 
@@ -85,11 +85,27 @@ def sayable(name: str) -> bool:
     return _PART.fullmatch(name) is not None
 
 
+def is_place(pool: str, namespace: str = "") -> bool:
+    """Whether an id can be made of a pool and a namespace: Ceph's programs take what begins with ``-`` for options."""
+    return all(sayable(word) and not word.startswith("-") for word in (pool, *([namespace] if namespace else [])))
+
+
 def image_name(volume_name: str) -> str:
-    """What the image of a volume is called: the volume's own name, or a stable hash where Ceph cannot have that."""
+    """What the image of a volume is called: the volume's own name, or a stable hash where Ceph cannot have that.
+
+    ``InvalidRequest`` for what is no text.
+    """
     if _PLAIN.fullmatch(volume_name) and not volume_name.startswith(_HASHED):
         return volume_name
-    return _HASHED + hashlib.sha256(volume_name.encode()).hexdigest()[:32]
+    return _HASHED + hashlib.sha256(encoded(volume_name)).hexdigest()[:32]
+
+
+def encoded(name: str) -> bytes:
+    """The bytes of a name; ``InvalidRequest`` for what is no text."""
+    try:
+        return name.encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest(f"{name!r} is no text: it has half a surrogate pair") from None
 
 
 def image_names(volume_name: str) -> tuple[str, ...]:

@@ -9,23 +9,37 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Self
 
-from rexray import uses
+from rexray import faults, uses
 from rexray.core_settings import CoreSettings
 from rexray.drivers import NodeDriver
-from rexray.errors import AlreadyExists, Busy, InUse, InvalidRequest, NotReady, Unavailable, WrongDevice
+from rexray.errors import (
+    AlreadyExists,
+    Busy,
+    InUse,
+    InvalidRequest,
+    NotReady,
+    RexrayError,
+    TimedOut,
+    Unavailable,
+    WrongDevice,
+)
 from rexray.locks import Locks
 from rexray.paths import find_paths
 from rexray.settings import Sources
 from rexray.types import Attachment, BlockDevice, Device, DeviceIdentity, Instance, InstanceId, Viability, VolumeId
 from rexray_driver_ceph.cluster import Cluster
 from rexray_driver_ceph.describing import PROVIDER
+from rexray_driver_ceph.images import Image
+from rexray_driver_ceph.looking import Look
 from rexray_driver_ceph.mappers import Mappers
-from rexray_driver_ceph.mapping import Mapped, Wanted, size_of, undo_quietly
+from rexray_driver_ceph.mapping import SECTOR, Mapped, Wanted, size_of, undo_quietly
 from rexray_driver_ceph.names import Spec
 from rexray_driver_ceph.settings import RbdSettings
 from rexray_driver_ceph.using import refuse_used
 from rexray_driver_ceph.viability import can_map, has_cluster
 from rexray_driver_ceph.wanting import wanted_of
+
+_UNDO_SECONDS = 15.0
 
 
 class RbdNode(NodeDriver):
@@ -91,21 +105,23 @@ class RbdNode(NodeDriver):
         """The device of an attached image, mapped unless it is, and as large as the image is by now.
 
         ``WrongDevice`` if what is mapped under that name is another image by now, ``AlreadyExists`` if it is writable
-        where it should not be or the reverse, ``InUse`` if somebody locked it, ``Unsupported`` if this host cannot map
-        it: with nothing mapped in each case. ``NotReady`` if the attachment is another instance's.
+        where it should not be or the reverse, ``InUse`` if somebody locked it or has it open elsewhere, ``Unsupported``
+        if this host cannot map it: with nothing mapped in each case. ``NotReady`` if the attachment is another
+        instance's, or not one any more.
         """
         self._refuse_foreign(attachment)
         until = time.monotonic() + deadline
         with self._holding(self._spec(attachment), "connect", deadline):
             wanted = wanted_of(attachment, self._spec(attachment), self._settings)
-            found = self._usable(wanted)
+            look = Look(self._settings, self._cluster, until)
+            image = look.image(wanted)
+            wanted = _with_facts(wanted, image)
+            found = self._usable(wanted, image, look, until)
             if found is None:
-                mapped = self._map(wanted, until)
+                mapped = self._map(wanted, image, look, until)
             else:
-                if not wanted.size_bytes or wanted.size_bytes > size_of(found.device):
-                    wanted = self._with_size(wanted)
                 mapper = self._mappers.that_made(found)
-                mapped = mapper.complete(found, wanted, seconds=until - time.monotonic())
+                mapped = mapper.complete(found, _growth(found, wanted), seconds=until - time.monotonic())
         return Device(path=mapped.device, identity=DeviceIdentity(backing_file=mapped.backing_file))
 
     def disconnect(self, attachment: Attachment) -> None:
@@ -119,10 +135,10 @@ class RbdNode(NodeDriver):
         until = time.monotonic() + seconds
         spec = self._spec(attachment)
         with self._holding(spec, "disconnect", seconds):
-            for mapped in self._mappers.of(spec):
+            for mapped in self._mappers.of(spec, attachment.fields.get("imageId", "")):
                 refuse_used(mapped)
                 self._mappers.that_made(mapped).unmap(mapped, seconds=until - time.monotonic())
-            self._mappers.exports.sweep(spec)
+            self._mappers.exports.sweep(spec, seconds=until - time.monotonic())
 
     def _register(self) -> None:
         from rexray_driver_ceph.instances import register
@@ -131,16 +147,27 @@ class RbdNode(NodeDriver):
             register(self._cluster, self._settings.instance)
             self._is_registered = True
 
-    def _map(self, wanted: Wanted, until: float) -> Mapped:
+    def _map(self, wanted: Wanted, image: Image, look: Look, until: float) -> Mapped:
         mapper = self._mappers.chosen()
-        mapped = mapper.map(self._mappers.look(wanted), seconds=until - time.monotonic())
-        if place := uses.binding(mapped.device):
-            said = undo_quietly(lambda: mapper.unmap(mapped, seconds=until - time.monotonic()))
-            raise InUse(f"an earlier device of the name {mapped.device} is still bound at {place}{said}")
+        self._mappers.exports.sweep(wanted.spec, seconds=until - time.monotonic())  # whose clients are nobody else's
+        if not wanted.read_only:
+            look.refuse_others(image)
+        mapped = mapper.map(wanted, seconds=until - time.monotonic())
+        faults.point("rbd-mapped-unconfirmed")
+        try:
+            look.confirm(wanted)
+            if place := uses.binding(mapped.device):
+                raise InUse(f"an earlier device of the name {mapped.device} is still bound at {place}")
+        except RexrayError as error:
+            said = undo_quietly(lambda: mapper.unmap(mapped, seconds=max(until - time.monotonic(), _UNDO_SECONDS)))
+            raise type(error)(f"{error}{said}") from None
         return mapped
 
-    def _usable(self, wanted: Wanted) -> Mapped | None:
-        """What is mapped of the image already and is what is wanted; what is dead is taken away first."""
+    def _usable(self, wanted: Wanted, image: Image, look: Look, until: float) -> Mapped | None:
+        """What is mapped of the image already and is what is wanted; what is dead is taken away first.
+
+        So is what does not follow its image, which nothing that is read-only does, unless somebody uses it.
+        """
         for mapped in self._mappers.of(wanted.spec):
             if mapped.image_id and wanted.image_id not in ("", mapped.image_id):
                 raise WrongDevice(
@@ -148,23 +175,25 @@ class RbdNode(NodeDriver):
                     f"{wanted.image_id}: unmap it; nothing was done to it"
                 )
             mapper = self._mappers.that_made(mapped)
-            if not mapper.serves(mapped):
-                refuse_used(mapped, Unavailable, " and what served it has died: let it go, then connect again")
-                mapper.unmap(mapped, seconds=self._settings.timeout)
+            dead = "" if mapper.serves(mapped) else "what served it has died"
+            if not dead and not mapped.read_only and not look.is_served(image):
+                dead = "its client has been shut out of the cluster"
+            if dead:
+                refuse_used(mapped, Unavailable, f" and {dead}: let it go, then connect again")
+                mapper.unmap(mapped, seconds=until - time.monotonic())
                 continue
             if mapped.read_only != wanted.read_only:
                 is_so, asked = (
                     "read-only" if access else "writable" for access in (mapped.read_only, wanted.read_only)
                 )
                 raise AlreadyExists(f"{wanted.spec} is mapped as {mapped.device} {is_so}, and was asked for {asked}")
+            if mapped.read_only and wanted.size_bytes // SECTOR * SECTOR > size_of(mapped.device):
+                with contextlib.suppress(InUse):
+                    refuse_used(mapped)
+                    mapper.unmap(mapped, seconds=until - time.monotonic())
+                    continue
             return mapped
         return None
-
-    def _with_size(self, wanted: Wanted) -> Wanted:
-        """The size that the image has by now, where its attachment does not tell, or tells of a larger one."""
-        action = f"look how large {wanted.spec} is"
-        size = int(self._cluster.ask("rbd", "info", str(wanted.spec), action=action)["size"])
-        return replace(wanted, image_bytes=size, size_bytes=min(wanted.size_bytes, size) if wanted.passphrase else size)
 
     def _refuse_foreign(self, attachment: Attachment) -> None:
         volume_id, here = attachment.volume_id, self._settings.instance
@@ -190,5 +219,23 @@ class RbdNode(NodeDriver):
     def _sweep(self) -> None:
         """Take away what a crash left half made, unless somebody is just making it."""
         for spec in tuple(self._mappers.exports.leftovers()):
-            with contextlib.suppress(Busy), self._holding(spec, "tidy up after", 0):
-                self._mappers.exports.sweep(spec)
+            with contextlib.suppress(Busy, TimedOut), self._holding(spec, "tidy up after", 0):
+                self._mappers.exports.sweep(spec, seconds=0)
+
+
+def _with_facts(wanted: Wanted, image: Image) -> Wanted:
+    """What is wanted, with what the image is by now; of an encrypted one only its attachment tells what it holds."""
+    size = image.size_bytes
+    return replace(
+        wanted,
+        image_id=image.id,
+        features=frozenset(image.features),
+        image_bytes=size,
+        size_bytes=min(wanted.size_bytes, size) if wanted.passphrase else size,
+    )
+
+
+def _growth(found: Mapped, wanted: Wanted) -> Wanted:
+    """The same without sizes where the device is large enough already, or can only be read: then it does not follow."""
+    is_large = 0 < wanted.size_bytes // SECTOR * SECTOR <= size_of(found.device)
+    return replace(wanted, size_bytes=0, image_bytes=0) if is_large or found.read_only else wanted

@@ -14,7 +14,7 @@ from rexray.errors import Forbidden, NotFound, Unauthorized, Unsupported
 from rexray_driver_ceph.claims import LOCK
 from rexray_driver_ceph.cluster import Cluster
 from rexray_driver_ceph.images import META, SNAPSHOT_META, Image, Snap, read_claim, read_own_facts
-from rexray_driver_ceph.names import Pool, Spec, dotted_names, image_names, sayable
+from rexray_driver_ceph.names import Pool, Spec, dotted_names, image_names, is_place, sayable
 from rexray_driver_ceph.reading import INSTANCES
 from rexray_driver_ceph.refusals import NoImage, number, refusal
 from rexray_driver_ceph.settings import RbdSettings
@@ -63,11 +63,12 @@ class ProgramReader:
 
     def image_and_hidden(self, spec: Spec, beginning: str) -> tuple[Image | None, Mapping[Spec, str]]:
         """One image, and those beside it whose names begin so, with their ids."""
+        found_image = self.image(spec)
         hidden: dict[Spec, str] = {}
         for found in self._specs([spec.pool]):
             image = self.image(found) if found.image.startswith(beginning) else None
             hidden |= {found: image.id} if image is not None else {}
-        return self.image(spec), hidden
+        return found_image, hidden
 
     def named(self, pools: Sequence[Pool], name: str) -> Iterator[Image]:
         """The images that a volume of that name may be, in the pools or in every one that this user may read."""
@@ -96,6 +97,9 @@ class ProgramReader:
             "snapshots of several volumes at one moment need Ceph's Python bindings, python3-rbd, on this host"
         )
 
+    def finish_rename(self, hidden: Spec, spec: Spec, image_id: str) -> None:
+        """Leave it alone: no program can do it without harm to somebody who is renaming the image right now."""
+
     def _specs(self, pools: Sequence[Pool]) -> Iterator[Spec]:
         for pool in pools or self._pools():
             names = self._cluster.ask("rbd", "ls", str(pool), action=f"list the images of {pool}")
@@ -104,14 +108,14 @@ class ProgramReader:
     def _pools(self) -> Iterator[Pool]:
         details = self._cluster.ask("ceph", "osd", "pool", "ls", "detail", action="list the pools")
         for name in sorted(pool["pool_name"] for pool in details if "rbd" in pool["application_metadata"]):
-            if not sayable(name) or name.startswith("-"):
+            if not is_place(name):
                 continue  # no id can be made of it
             try:
                 spaces = self._cluster.ask("rbd", "namespace", "ls", name, action=f"list the namespaces of {name}")
             except (Forbidden, NotFound, Unauthorized):
                 continue  # not this user's, or removed meanwhile
             names = [item["name"] for item in spaces]
-            yield from (Pool(name, space) for space in ("", *filter(sayable, names)))
+            yield from (Pool(name, space) for space in ("", *names) if is_place(name, space))
 
     def _metadata(self, spec: Spec) -> dict[str, str]:
         """What ``rbd`` says of an image without metadata is nothing at all."""

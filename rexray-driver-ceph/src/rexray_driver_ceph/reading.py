@@ -21,7 +21,7 @@ from rexray import child
 from rexray.errors import Forbidden, NotFound, RexrayError, TimedOut, Unavailable
 from rexray_driver_ceph.cluster import Cluster
 from rexray_driver_ceph.images import Image, read_brief, read_detailed
-from rexray_driver_ceph.names import Pool, Spec, dotted_names, image_names, sayable
+from rexray_driver_ceph.names import Pool, Spec, dotted_names, image_names, is_place, sayable
 from rexray_driver_ceph.refusals import no_connection
 from rexray_driver_ceph.settings import RbdSettings
 
@@ -57,6 +57,9 @@ class Reader(Protocol):
 
     def take_together(self, specs: Sequence[Spec]) -> None:
         """Take snapshots of several images at one moment."""
+
+    def finish_rename(self, hidden: Spec, spec: Spec, image_id: str) -> None:
+        """Do what is left of an image's rename, unless somebody else does; never takes a name away from an image."""
 
 
 def make_reader(settings: RbdSettings, cluster: Cluster) -> Reader:
@@ -143,6 +146,11 @@ class SessionReader:
         words = [(spec.pool.name, spec.pool.namespace, spec.image, spec.snapshot) for spec in specs]
         self._ask("take_together", words, action=f"take snapshots of {len(words)} images at one moment")
 
+    def finish_rename(self, hidden: Spec, spec: Spec, image_id: str) -> None:
+        """Do what is left of an image's rename, unless somebody else does; never takes a name away from an image."""
+        words = (spec.pool.name, spec.pool.namespace, hidden.image, spec.image, image_id)
+        self._ask("finish_rename", *words, action=f"finish making volume {str(spec)!r}")
+
     def _one(self, spec: Spec, register: list[str] | None) -> tuple[Image | None, tuple[str, ...]]:
         words = (spec.pool.name, spec.pool.namespace, spec.image, register)
         answer = self._ask("image", *words, action=f"look at image {spec.whole}")
@@ -180,16 +188,17 @@ class SessionReader:
             raise self._cluster.explained(TimedOut(f"cannot {action}: no session within {settings.timeout:g} s"))
         if ended.status != 0:
             raise RexrayError(f"cannot {action}: {ended.complaint}")
-        answer = json.loads(ended.stdout)
+        try:
+            answer = json.loads(ended.stdout.rstrip().rpartition("\n")[2])  # the library may write lines before it
+        except ValueError:
+            raise RexrayError(f"cannot {action}: the session did not answer in JSON: {ended.stdout[-60:]!r}") from None
         if "error" in answer:
             raise _refusal(answer["error"], ended.stderr, action)
         return answer
 
 
 def _has_id(answer: Mapping[str, Any]) -> bool:
-    return all(sayable(answer[key]) for key in ("pool", "name")) and (
-        not answer["namespace"] or sayable(answer["namespace"])
-    )
+    return sayable(answer["name"]) and is_place(answer["pool"], answer["namespace"])
 
 
 def _pairs(pools: Sequence[Pool]) -> list[tuple[str, str]]:

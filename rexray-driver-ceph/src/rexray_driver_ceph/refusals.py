@@ -62,9 +62,11 @@ def no_connection(text: str, code: int, said: str) -> RexrayError:
 
 
 def number(ended: Ended) -> int:
-    """The error's number, 0 where the program does not say any."""
+    """The error's number, 0 where the program does not say any; ``rbd`` says that of a real EPERM."""
     for first, second, name in reversed(_NUMBER.findall(ended.stderr)):
         return int(first or second or 0) or int(getattr(errno, name, 0))
+    if ended.status == 1 and ended.program.startswith("rbd"):  # a call that it does not understand
+        return errno.EINVAL if ended.program == "rbd" else 0
     return ended.status if ended.program.startswith("rbd") else 0
 
 

@@ -18,6 +18,7 @@ class RemoveCalls(RbdCalls):
     def remove(self, volume_id: VolumeId, *, force: bool = False) -> None:
         """Delete the volume and its data; a missing one is success, an attached one ``InUse``, one with snapshots too.
 
+        A volume of a pool or namespace that the cluster does not have is missing too, unless the settings name it.
         ``force`` makes no difference. A parent of clones goes to Ceph's trash, and from there with the last of them.
         """
         spec = self._spec(volume_id)

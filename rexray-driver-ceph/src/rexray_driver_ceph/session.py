@@ -15,13 +15,14 @@ that they are called on. Opening an image with librbd takes seven times as long 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import struct
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import timezone  # its alias UTC is too new for some systems' Python
 from typing import Any
 
@@ -43,9 +44,13 @@ class Session:
 
     def __init__(self, rados: Any, rbd: Any, question: Any) -> None:
         self._rados, self._rbd = rados, rbd
-        self._cluster = rados.Rados(
-            name=question["name"], conffile=question["conf"], conf=question["options"], clustername=question["cluster"]
-        )
+        known = {"name": question["name"], "conf": question["options"], "clustername": question["cluster"]}
+        try:
+            self._cluster = rados.Rados(conffile=question["conf"], **known)
+        except rados.ObjectNotFound:
+            if question["conf"] or "mon_host" not in question["options"]:
+                raise
+            self._cluster = rados.Rados(**known)  # the settings say where the monitors are: no file is needed
         self._cluster.conf_parse_argv(question["arguments"])
         signal.setitimer(signal.ITIMER_REAL, question["seconds"])  # ends the program: the bindings ignore a timeout
         self._cluster.connect()
@@ -68,14 +73,38 @@ class Session:
         return {"image": self._opened(io, pool, namespace, name), "instances": instances}
 
     def image_and_hidden(self, pool: Any, namespace: Any, name: Any, beginning: Any) -> Any:
-        """One image, and the ids of those whose names begin so: ``{"image": {...}, "hidden": {NAME: ID}}``."""
+        """One image, and the ids of those whose names begin so: ``{"image": {...}, "hidden": {NAME: ID}}``.
+
+        The image is looked for first: what is hidden afterwards and has its id was not renamed to the end by then.
+        """
         io = self._context(pool, namespace)
+        image = self._opened(io, pool, namespace, name)
         hidden = {}
         for found, image_id in self._directory(io, beginning):
             if not found.startswith(beginning):
                 break
             hidden[found] = image_id
-        return {"image": self._opened(io, pool, namespace, name), "hidden": hidden}
+        return {"image": image, "hidden": hidden}
+
+    def finish_rename(self, pool: Any, namespace: Any, source: Any, name: Any, image_id: Any) -> Any:
+        """Do what is left of a rename that made ``rbd_id.NAME``, and that may be under way still: ``{}``.
+
+        The directory's own class changes both of its entries at once, and only if the source is that image's. Where the
+        source is not listed any more, whoever renames has come further. ``rbd_id.NAME`` is never touched.
+        """
+        io = self._context(pool, namespace)
+        words = b"".join(_sized(word.encode()) for word in (source, name, image_id))
+        try:
+            self._call(io, "rbd_directory", "rbd", "dir_rename_image", words)
+        except self._rados.ObjectNotFound:
+            pass
+        except self._rados.Error as error:
+            if abs(error.errno or 0) == errno.ESTALE:
+                return {}
+            raise
+        with suppress(self._rados.ObjectNotFound):
+            io.remove_object("rbd_id." + source)
+        return {}
 
     def named(self, pools: Any, names: Any, dotted: Any) -> Any:
         """The images of these names in each of the pools, or in all of them: ``{"images": [...]}``.

@@ -10,6 +10,7 @@ from rexray.errors import InvalidRequest, SettingsError
 from rexray.names import check_name
 from rexray.paths import find_paths
 from rexray.settings import setting
+from rexray_driver_ceph import monitors
 
 MAPPERS = ("krbd", "nbd", "loop")
 """The ways in which an image becomes a block device, in the order in which they are tried."""
@@ -101,10 +102,16 @@ class RbdSettings:
             raise SettingsError(f"rbd.maxVolumes: {self.max_volumes} is negative")
         if self.clone_depth < 1:
             raise SettingsError(f"rbd.cloneDepth: {self.clone_depth} leaves no room for a clone: at least 1")
+        monitors.parse(self.monitors)
+        for feature in self.image_features:
+            if feature.startswith("-"):
+                raise SettingsError(f"rbd.imageFeatures: {feature!r} is an option, and no feature")
         try:
             check_name(self.instance, "instance id")
         except InvalidRequest as error:
             raise SettingsError(f"rbd.instanceID: {error}") from None
+        if self.instance.startswith("-"):
+            raise SettingsError(f"rbd.instanceID: {self.instance!r} begins with '-', as options of Ceph's programs do")
 
     @property
     def instance(self) -> str:

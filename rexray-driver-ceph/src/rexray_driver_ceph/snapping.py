@@ -6,6 +6,7 @@ A snapshot's description is in its image's metadata, and there before the snapsh
 from __future__ import annotations
 
 import errno
+import secrets
 from collections.abc import Iterator
 
 from rexray import faults
@@ -14,7 +15,7 @@ from rexray.mixins import Rollback, Snapshots
 from rexray.names import check_name
 from rexray.types import Snapshot, SnapshotId, Volume, VolumeId
 from rexray_driver_ceph import facts
-from rexray_driver_ceph.base import RbdCalls, refuse_attached
+from rexray_driver_ceph.base import RbdCalls, refuse_attached, refuse_unfinished
 from rexray_driver_ceph.describing import describe_snapshot
 from rexray_driver_ceph.fencing import refuse_open
 from rexray_driver_ceph.images import GROUPS, HIDDEN, SNAPSHOT_META, Image, Snap
@@ -35,6 +36,7 @@ class SnapshotCalls(RbdCalls, Snapshots, Rollback):
         with self._changing(spec, "taking a snapshot of"):
             image = self._image(volume_id)
             if _find(image, spec) is None:
+                refuse_unfinished(image)
                 self._refuse_taken(name, spec)
                 self._take(spec, {"name": name, "description": description})
                 image = self._image(volume_id)
@@ -55,7 +57,7 @@ class SnapshotCalls(RbdCalls, Snapshots, Rollback):
         if whole is None:
             images: Iterator[Image] = self._seen(self._reader.snapshots)
         else:
-            images = iter([image] if (image := self._reader.image(whole)) is not None else [])
+            images = iter([image] if (image := self._look_at(whole)) is not None else [])
         groups: tuple[str, ...] | None = None
         for image in images:
             for snap in image.snapshots:
@@ -69,17 +71,18 @@ class SnapshotCalls(RbdCalls, Snapshots, Rollback):
                     yield describe_snapshot(image, snap)
 
     def remove_snapshot(self, snapshot_id: SnapshotId) -> None:
-        """Delete the snapshot; a missing one is success. What was made of it stays."""
+        """Delete the snapshot; a missing one is success, also of a pool that is missing. What was made of it stays."""
         spec = self._wanted(snapshot_id)
         if spec is None:
             return
         with self._changing(spec, "removing a snapshot of"):
-            image = self._reader.image(spec.whole)
+            image = self._look_at(spec.whole)
             snap = _find(image, spec) if image is not None else None
-            if snap is None:
+            if image is None or snap is None:
                 if image is not None and SNAPSHOT_META + spec.snapshot in image.metadata:
                     facts.drop(self._cluster, spec)
                 return
+            refuse_needed(image, snap)
             if (group := snap.facts.get("group")) and group in self._reader.keys(GROUPS):
                 raise InvalidRequest(f"snapshot {snapshot_id!r} belongs to group snapshot {group!r}: remove that")
             if not (snap.facts or self._settings.remove_foreign):
@@ -97,7 +100,7 @@ class SnapshotCalls(RbdCalls, Snapshots, Rollback):
         """Put the snapshot's data back; an attached volume is ``InUse``. The volume has the size that it had then.
 
         That a rollback is under way is noted first: one that was cut short leaves a mixture, which is not attached
-        before it was rolled back again.
+        before it was rolled back again. Of two at once the one that noted it last goes on, and the other is ``InUse``.
         """
         spec, source = self._spec(volume_id), self._wanted(snapshot_id)
         if source is None or source.whole != spec:
@@ -109,22 +112,27 @@ class SnapshotCalls(RbdCalls, Snapshots, Rollback):
                 raise NotFound(f"snapshot {snapshot_id!r} does not exist in the cluster")
             refuse_attached(image)
             refuse_open(image, self._fence.wait_closed(image))
-            facts.put(self._cluster, spec, {**image.facts, "rollback": source.snapshot})
+            mine = secrets.token_hex(4)
+            facts.put(self._cluster, spec, {**image.facts, "rollback": source.snapshot, "rollbackBy": mine})
             faults.point("rbd-rollback-noted")
-            if (claimed := self._image(volume_id)).claim is not None:  # before that could be seen
-                facts.put(self._cluster, spec, {**image.facts, "rollback": image.facts.get("rollback", "")})
-                refuse_attached(claimed)
+            noted = self._image(volume_id)
+            _refuse_other(noted, mine)
+            if noted.claim is not None:  # before that could be seen
+                facts.put(self._cluster, spec, image.facts)
+                refuse_attached(noted)
+            refuse_open(noted, self._fence.wait_closed(noted))  # another rollback's, which passed the same way before
             words = ("snap", "rollback", "--no-progress", str(source))
             action = f"roll volume {volume_id!r} back"
             self._cluster.run("rbd", *words, action=action, seconds=self._settings.work_timeout)
             faults.point("rbd-rollback-done")
-            facts.put(self._cluster, spec, {**image.facts, "rollback": ""})
+            _refuse_other(self._image(volume_id), mine)
+            facts.put(self._cluster, spec, {**image.facts, "rollback": "", "rollbackBy": ""})
             return self._described(self._image(volume_id))
 
     def _wanted(self, snapshot_id: str | None) -> Spec | None:
         """The snapshot of an id; None for what is the id of none."""
         try:
-            spec = Spec.parse(snapshot_id or "", self._cluster.default_pool)
+            spec = self._parse(snapshot_id or "")
         except InvalidRequest:
             return None
         return spec if spec.snapshot and not spec.snapshot.startswith(HIDDEN) else None
@@ -150,6 +158,21 @@ class SnapshotCalls(RbdCalls, Snapshots, Rollback):
     def _refuse_foreign_snapshot(self, spec: Spec) -> None:
         raise InUse(
             f"REX-Ray did not take snapshot {str(spec)!r}, and does not remove it: set rbd.removeForeign, or use 'rbd'"
+        )
+
+
+def _refuse_other(image: Image, mine: str) -> None:
+    """``InUse`` where another rollback was noted since: that note is not this one's to take back."""
+    if image.facts.get("rollbackBy") != mine:
+        raise InUse(f"volume {str(image.spec)!r} is being rolled back by somebody else as well: look, and try again")
+
+
+def refuse_needed(image: Image, snap: Snap) -> None:
+    """``InUse`` for the snapshot without which a rollback that was cut short cannot be finished."""
+    if image.facts.get("rollback") == snap.spec.snapshot:
+        raise InUse(
+            f"volume {str(image.spec)!r} is being rolled back to snapshot {str(snap.spec)!r}, or that was cut short: "
+            "roll it back again first"
         )
 
 

@@ -36,6 +36,7 @@ from rexray.volumes.creating import UNFORMATTED, Creator
 from rexray.volumes.extras import GrowingExpand, QuietSnapshots
 from rexray.volumes.mapping import block_devices
 from rexray.volumes.platform import Platform, find_service, service_platform
+from rexray.volumes.preparing import undone_on_error
 from rexray.volumes.publishing import BlockPublisher
 from rexray.volumes.quiet import QuietVolumes
 from rexray.volumes.resolving import Resolver
@@ -138,9 +139,13 @@ class DefaultVolumes(VolumeDriver):
             if self._platform.remote or instance_id != self.instance_id():
                 return self._storage.attach(volume.id, instance_id, force=force)
             preparer = self._publisher.preparer
+            was_here = self._publisher.is_attached_here(record)
             attachment = self._publisher.attach(record, force=force)
             self._settle_unmounted(record)  # whoever attaches by name will detach by name
-            source = preparer.connect(attachment)
+            with contextlib.ExitStack() as undo:
+                if not was_here:
+                    undo.enter_context(undone_on_error(lambda: self._publisher.detach(record, attachment)))
+                source = preparer.connect(attachment)
             return replace(attachment, device=str(source.path) if isinstance(source, Device) else source.source)
 
     def detach(self, name: str, instance_id: InstanceId, *, force: bool = False) -> None:
@@ -153,8 +158,11 @@ class DefaultVolumes(VolumeDriver):
                 return
             if record.holders or self._publisher.is_published(record):
                 raise InUse(f"volume {name!r} is mounted for {count(record.holders)}: unmount it first")
-            for attachment in self._storage.attachments(volume.id, instance_id):
+            found = self._storage.attachments(volume.id, instance_id)
+            for attachment in found:
                 self._publisher.detach(record, attachment, force=force)
+            if not found:
+                self._publisher.disconnect(record)
             self._settle_unmounted(record)
 
     def network_name(self, name: str, instance_id: InstanceId) -> str:

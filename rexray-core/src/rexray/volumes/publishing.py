@@ -154,21 +154,33 @@ class BlockPublisher:
         _remove_mount_point(target)
         if self.is_published(record):
             raise NotReady(f"{target}: still mounted after it was unmounted")
-        return self._let_go(record)
+        return self._let_go(record, connected=True)
 
-    def _let_go(self, record: Record) -> bool:
-        """Disconnect and detach, unless the volume was attached before; False while something else needs it."""
+    def _let_go(self, record: Record, *, connected: bool = False) -> bool:
+        """Disconnect and detach, unless the volume was attached before; False while something else needs it.
+
+        What was ``connected`` is disconnected even where the platform says that it was taken from here: a device that
+        stays would be the next mount's, and is of no use any more.
+        """
         if record.attached_before or self._claims.has(VolumeId(record.volume_id), self.instance.id):
             return True
         try:
             attachment = self._attachment(record)
             if attachment is not None:
                 self.detach(record, attachment)
-        except NotFound:
-            return True  # somebody deleted the volume: there is nothing to let go of
+            elif connected:
+                self.disconnect(record)
+        except NotFound:  # somebody deleted the volume: there is nothing but the device to let go of
+            if connected:
+                with contextlib.suppress(RexrayError):
+                    self.disconnect(record)
         except InUse:
             return False
         return True
+
+    def disconnect(self, record: Record) -> None:
+        """Take away what an attachment that the platform does not know of any more may have left on this host."""
+        self.preparer.disconnect(Attachment(volume_id=VolumeId(record.volume_id), instance_id=self.instance.id))
 
     def thaw(self, record: Record) -> None:
         """End a freeze that an interrupted snapshot left, where the volume is mounted and can be frozen at all."""
