@@ -10,6 +10,7 @@ import errno
 import functools
 import importlib.util
 import json
+import math
 import os
 import signal
 import sys
@@ -165,7 +166,7 @@ class SessionReader:
         options = {
             "mon_host": identity.monitors,
             "keyring": identity.keyring,
-            "rados_osd_op_timeout": f"{settings.timeout:g}",
+            "rados_osd_op_timeout": str(math.ceil(settings.timeout)),
         }
         question = {
             "name": identity.client,
