@@ -22,9 +22,11 @@ LONG_OF = {
     "rexray-driver-ceph": (
         "test_cluster_parts.py",
         "test_export.py",
+        "test_findings.py",
         "test_storage.py",
         "test_node.py::test_an_encrypted_image_",
         "test_node.py::test_a_mapping_that_was_killed_",
+        "test_node_findings.py",
     )
 }
 """Those of one distribution, by how their names begin: others have modules of the same names, which are short."""

@@ -6,7 +6,7 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -90,12 +90,18 @@ def _measure_volumes(cluster: CephCluster, settings: dict[str, str], rounds: int
     def attach(volume_id: VolumeId) -> None:
         attachments[volume_id] = storage.attach(volume_id, here)
 
+    def connect(volume_id: VolumeId) -> None:
+        node.connect(attachments[volume_id], deadline=30)
+
+    def disconnect(volume_id: VolumeId) -> None:
+        node.disconnect(attachments[volume_id])
+
     steps: dict[str, list[Callable[[], object]]] = {
         "rbd create": [partial(bare, f"bare-{name}") for name in names],
         "create": [partial(storage.create, VolumeSpec(name=name, size_bytes=1 << 30)) for name in names],
         "attach": [partial(attach, volume_id) for volume_id in ids],
-        "connect": [lambda one=one: node.connect(attachments[one], deadline=30) for one in ids],
-        "disconnect": [lambda one=one: node.disconnect(attachments[one]) for one in ids],
+        "connect": [partial(connect, volume_id) for volume_id in ids],
+        "disconnect": [partial(disconnect, volume_id) for volume_id in ids],
         "detach": [partial(storage.detach, volume_id, here) for volume_id in ids],
         "remove": [partial(storage.remove, volume_id) for volume_id in ids],
         "rbd rm": [partial(cluster.rbd, "rm", "--no-progress", f"bare-{name}") for name in names],
@@ -103,8 +109,12 @@ def _measure_volumes(cluster: CephCluster, settings: dict[str, str], rounds: int
     print(f"\n{'':12} {'p50 ms':>8} {'sessions':>9}")
     for name, actions in steps.items():
         took: list[float] = []
-        sessions = _sessions(cluster, lambda actions=actions, took=took: took.extend(map(timed, actions)))
+        sessions = _sessions(cluster, partial(_time_all, actions, took))
         print(f"{name:12} {statistics.median(took) * 1000:8.1f} {sessions / len(actions):9.1f}")
+
+
+def _time_all(actions: Sequence[Callable[[], object]], took: list[float]) -> None:
+    took.extend(map(timed, actions))
 
 
 def _sessions(cluster: CephCluster, action: Callable[[], object]) -> int:
