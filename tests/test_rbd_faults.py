@@ -117,6 +117,7 @@ def test_a_cluster_that_hangs_is_told_in_time_and_leaves_nothing_mapped(shell: S
             assert "no monitor" in error, error
             assert time.monotonic() - began < 30
         assert shell.nothing_mapped()
+    cluster.wait_healthy()
     shell.say("volume", "mount", "data")
     (shell.path("data") / "file").write_text("kept")
     shell.say("volume", "unmount", "data")
