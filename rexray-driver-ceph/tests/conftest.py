@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from ceph_parts import CephCluster
 from rbd_parts import READERS, WATCH_SECONDS, Host, has_bindings
+from rexray import mounts
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +45,13 @@ def host(cluster: CephCluster) -> Host:
 def each(cluster: CephCluster, reader: str) -> Host:
     """The same for each way of asking."""
     return Host(cluster.conf, reader=READERS[reader])
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Path]:
+    """A directory to mount at."""
+    made = tmp_path / "mounted"
+    made.mkdir()
+    yield made
+    if os.path.ismount(made):
+        mounts.unmount(made)

@@ -12,7 +12,6 @@ import pytest
 
 from ceph_parts import CephCluster, wait_until
 from node_parts import MIB, RbdHost, die_at, run, size_of
-from rexray import mounts
 from rexray.errors import InUse, Unauthorized, Unavailable
 from rexray.types import Attachment, Device, InstanceId, VolumeId
 from rexray_driver_ceph.node import RbdNode
@@ -39,15 +38,6 @@ def host(cluster: CephCluster, tmp_path: Path, home: Path) -> Iterator[RbdHost]:
     yield made
     for volume in made.mapped():
         made.node.disconnect(Attachment(volume_id=VolumeId(volume), instance_id=InstanceId("here")))
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
-    made = tmp_path / "mounted"
-    made.mkdir()
-    yield made
-    if os.path.ismount(made):
-        mounts.unmount(made)
 
 
 def servers(home: Path) -> dict[int, list[str]]:

@@ -60,16 +60,6 @@ def host(cluster: CephCluster, tmp_path: Path, mapper: str, monkeypatch: pytest.
         made.node.disconnect(Attachment(volume_id=VolumeId(volume), instance_id=InstanceId("here")))
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
-    """A directory to mount at."""
-    made = tmp_path / "mounted"
-    made.mkdir()
-    yield made
-    if os.path.ismount(made):
-        mounts.unmount(made)
-
-
 def test_what_is_written_is_there_when_it_is_mapped_again(host: RbdHost, place: Path) -> None:
     attachment = host.attachment(host.image())
     device = host.connect(attachment)

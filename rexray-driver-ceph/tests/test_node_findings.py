@@ -15,7 +15,6 @@ import pytest
 from ceph_parts import CephCluster, wait_until
 from node_parts import MIB, RbdHost, run, size_of
 from rbd_parts import Client
-from rexray import mounts
 from rexray.errors import InUse, NotReady, RexrayError, TimedOut, Unavailable
 from rexray.types import Attachment, InstanceId, VolumeId
 from rexray_driver_ceph import qmp
@@ -38,15 +37,6 @@ def host(cluster: CephCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     yield made
     for volume in made.mapped():
         made.node.disconnect(Attachment(volume_id=VolumeId(volume), instance_id=InstanceId("here")))
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
-    made = tmp_path / "mounted"
-    made.mkdir()
-    yield made
-    if os.path.ismount(made):
-        mounts.unmount(made)
 
 
 def test_what_librbd_still_has_to_write_outlives_a_disconnect_that_is_tried_again(host: RbdHost) -> None:

@@ -13,7 +13,6 @@ from rexray_driver_ceph.base import RbdCalls, refuse_unfinished
 from rexray_driver_ceph.describing import PROVIDER, attachments
 from rexray_driver_ceph.fencing import refuse_open
 from rexray_driver_ceph.images import HIDDEN, Image
-from rexray_driver_ceph.names import Spec
 from rexray_driver_ceph.reading import INSTANCES
 
 
@@ -22,9 +21,7 @@ class AttachCalls(RbdCalls, ReadOnlyAttach):
 
     def instances(self) -> Iterator[Instance]:
         """The hosts whose node driver has been asked who it is."""
-        register = Spec(self._cluster.default_pool, INSTANCES)
-        _, names = self._reader.image_and_instances(register)
-        for name in sorted(names):
+        for name in sorted(self._reader.keys(INSTANCES)):
             limit = self._settings.max_volumes
             yield Instance(id=InstanceId(name), provider=PROVIDER, name=name, max_volumes=limit)
 

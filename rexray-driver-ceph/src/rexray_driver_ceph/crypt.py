@@ -14,11 +14,11 @@ from pathlib import Path
 from rexray import child, faults
 from rexray.errors import Forbidden, InUse, RexrayError, Unsupported, WrongDevice
 from rexray_driver_ceph import passphrases
-from rexray_driver_ceph.mapping import load_module, size_of
+from rexray_driver_ceph.mapping import SECTOR, load_module, size_of
 
 _BAD_PASSPHRASE, _NO_DEVICE, _BUSY = 2, 4, 5
 """Exit codes of cryptsetup(8)."""
-_SECTOR = 512
+
 _MAPPER = Path("/dev/mapper")
 
 
@@ -57,7 +57,7 @@ def refresh(name: str, lower: Path, passphrase: Path, *, seconds: float) -> None
     """Have an opened device be as large as the one below has become."""
     said = _cryptsetup(["status", name], seconds=seconds)
     offset = re.search(r"offset:\s*(\d+)", said)
-    if offset is None or int(offset[1]) * _SECTOR + size_of(_MAPPER / name) < size_of(lower):
+    if offset is None or int(offset[1]) * SECTOR + size_of(_MAPPER / name) < size_of(lower):
         _cryptsetup(["resize", *_key(passphrase), name], seconds=seconds)
 
 

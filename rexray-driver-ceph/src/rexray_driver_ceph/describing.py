@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from rexray.types import Attachment, AttachmentState, InstanceId, Snapshot, SnapshotId, Volume, VolumeId
 from rexray_driver_ceph.images import Image, Snap
+from rexray_driver_ceph.limits import key_of
 from rexray_driver_ceph.names import Pool, foreign_name
 
 PROVIDER = "rbd"
 """What the platform calls itself."""
-IOPS = "conf_rbd_qos_iops_limit"
-"""The key of an image's metadata under which ``rbd config image`` keeps that setting."""
+_IOPS = key_of("iops")
 
 
 def describe(image: Image, *, default: Pool, here: str) -> Volume:
     """A volume; ``here`` is this host's instance id, ``default`` the pool whose images need no other name."""
     found = attachments(image)
-    iops = image.metadata.get(IOPS, "")
+    iops = image.metadata.get(_IOPS, "")
     fields = {
         "image": image.id,
         "parent": str(image.parent or ""),

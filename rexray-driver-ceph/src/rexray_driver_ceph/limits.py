@@ -13,10 +13,15 @@ LIMITS = {"iops": "rbd_qos_iops_limit", "bandwidth": "rbd_qos_bps_limit"}
 """What a volume can be given: operations a second, and bytes a second."""
 
 
+def key_of(name: str) -> str:
+    """The key of an image's metadata under which ``rbd config image`` keeps one of :data:`LIMITS`."""
+    return f"conf_{LIMITS[name]}"
+
+
 def drop_limits(cluster: Cluster, spec: Spec, source: Image) -> None:
     """Take away what a clone has of its source's: Ceph copies that with the rest of the metadata."""
     for name, option in LIMITS.items():
-        if f"conf_{option}" in source.metadata:
+        if key_of(name) in source.metadata:
             words = ("config", "image", "remove", str(spec), option)
             cluster.run("rbd", *words, action=f"take the limit of {name} from volume {str(spec)!r}")
 
