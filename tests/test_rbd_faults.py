@@ -34,6 +34,10 @@ class Shell:
         assert answer.returncode == 0, answer.stderr
         return answer.stdout
 
+    def say_at_last(self, *words: str) -> None:
+        """Say it until it succeeds: daemons that were away find each other while their monitors already say well."""
+        wait_until(lambda: self._daemon.rexray(*words).returncode == 0, " ".join(words), 90, pause=1)
+
     def refused(self, *words: str, **environ: str) -> str:
         """Its error, which is one line."""
         answer = self._daemon.rexray(*words, **environ)
@@ -117,8 +121,8 @@ def test_a_cluster_that_hangs_is_told_in_time_and_leaves_nothing_mapped(shell: S
             assert "no monitor" in error, error
             assert time.monotonic() - began < 30
         assert shell.nothing_mapped()
+    shell.say_at_last("volume", "mount", "data")
     cluster.wait_healthy()
-    shell.say("volume", "mount", "data")
     (shell.path("data") / "file").write_text("kept")
     shell.say("volume", "unmount", "data")
     shell.say("volume", "create", "other")
