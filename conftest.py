@@ -118,6 +118,14 @@ PARTS = {
     "nbd": Part(
         present=_has_module("/sys/block/nbd0", "nbd"), hint="a kernel with nbd: tools/uml has one", in_ci=False
     ),
+    "iscsi": Part(
+        present=lambda: (
+            _has_module("/sys/module/iscsi_target_mod", "iscsi_target_mod")()
+            and _programs("iscsiadm", "iscsid", "multipathd")()
+        ),
+        hint="a kernel with iSCSI, open-iscsi and multipath-tools: tools/uml has them",
+        in_ci=False,
+    ),
     "uml": Part(
         present=lambda: find_tool("linux.uml") is not None and (ROOT / ".tools" / "uml").is_dir(),
         hint="tools/uml, as root",
@@ -132,6 +140,10 @@ PARTS = {
             find_tool("qemu-storage-daemon") is not None and any(Path("/usr").glob("lib*/*/qemu/block-rbd.so"))
         ),
         hint="apt-get install qemu-system-common qemu-block-extra",
+    ),
+    "tgt": Part(
+        present=lambda: os.geteuid() == 0 and _programs("tgtd", "tgtadm", "iscsi-inq")(),
+        hint="apt-get install tgt libiscsi-bin",
     ),
     "docker": Part(
         present=_programs("dockerd", "docker", "containerd", "runc", "iptables"),

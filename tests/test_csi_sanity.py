@@ -12,8 +12,10 @@ import pytest
 
 from ceph_parts import CephCluster
 from ec2_host_parts import DEV, devices, shown_guest
+from gateway_switches import Switches
 from rbd_host_parts import RBD, exports
 from rexray_driver_ec2.disks import Disks
+from scaleio_host_parts import scaleio_array
 from service_parts import BRIDGE, Daemon
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("csi-sanity")]
@@ -42,7 +44,9 @@ NOT_OF_CEPH = (
 """The case of zones, which a Ceph cluster does not have."""
 
 
-def run_every_case(daemon: Daemon, program: str, *arguments: str, mutable: str, skipped: Collection[str] = ()) -> None:
+def run_every_case(
+    daemon: Daemon, program: str, *arguments: str, mutable: str, skipped: Collection[str] = (), size: int = 1 << 30
+) -> None:
     """Run csi-sanity: every case passes, none fails, none is skipped but those of what the platform does not have."""
     report = daemon.home / "report.json"
     parameters = daemon.home / "mutable.yaml"
@@ -53,8 +57,8 @@ def run_every_case(daemon: Daemon, program: str, *arguments: str, mutable: str, 
             f"--csi.endpoint={daemon.endpoint}",
             f"--csi.mountdir={daemon.home / 'mount'}",
             f"--csi.stagingdir={daemon.home / 'staging'}",
-            "--csi.testvolumesize=1073741824",
-            "--csi.testvolumeexpandsize=2147483648",
+            f"--csi.testvolumesize={size}",
+            f"--csi.testvolumeexpandsize={2 * size}",
             f"--csi.testvolumemutableparameters={parameters}",
             "--csi.testnodevolumeattachlimit",
             f"--ginkgo.json-report={report}",
@@ -128,3 +132,15 @@ def test_every_case_of_csi_sanity_that_ceph_can_have_runs_and_passes_on_the_brid
     run_every_case(daemon, tool("csi-sanity"), *arguments, mutable='iops: "500"\n', skipped=NOT_OF_CEPH)
     assert daemon.loops() == exports(daemon.home) == []
     assert cluster.rbd("ls", "--long") == cluster.rbd("trash", "ls", "--all") == ""
+
+
+@pytest.mark.needs("loop", "mkfs.ext4")
+@pytest.mark.parametrize("access", ["mount", "block"])
+def test_every_case_of_csi_sanity_runs_and_passes_on_the_bridge_over_a_scaleio_array(
+    make_daemon: Callable[..., Daemon], tool: Callable[[str], str], access: str, tmp_path: Path
+) -> None:
+    with scaleio_array(tmp_path, Switches(volumes_per_sdc=5)) as array:
+        daemon = make_daemon(**{**BRIDGE, **array.environ, "SCALEIO_MAXVOLUMES": "5"}).start()
+        arguments = (f"--csi.testvolumeaccesstype={access}",)
+        run_every_case(daemon, tool("csi-sanity"), *arguments, mutable='rmcache: "true"\n', size=8 << 30)
+        assert (array.host.shown, array.gateway.volumes()) == ([], [])

@@ -1,6 +1,7 @@
 """``make bench``: what this machine measures, medians and ratios of one run.
 
-Arguments name the parts to run: ``startup``, ``calls``, ``memory``, ``block``, ``ec2``, ``ceph``; all by default.
+Arguments name the parts to run: ``startup``, ``calls``, ``memory``, ``block``, ``ec2``, ``ceph``,
+``scaleio``; all by default.
 ``--quick`` takes a tenth of the samples.
 """
 
@@ -18,6 +19,7 @@ from calls import measure_calls
 from ceph import measure_ceph
 from ec2 import measure_ec2
 from memory import measure_memory
+from scaleio import measure_scaleio
 from startup import measure_startup
 
 PARTS = {
@@ -27,6 +29,7 @@ PARTS = {
     "block": measure_block,
     "ec2": measure_ec2,
     "ceph": measure_ceph,
+    "scaleio": measure_scaleio,
 }
 
 

@@ -1,0 +1,112 @@
+"""The gateway's REST API: one login for all threads, and refusals as REX-Ray's errors.
+
+Facts: ``GET /api/login`` with HTTP's Basic scheme answers with a token as JSON string, which is the password of every
+later request. A token ends after a while, or with the gateway: 401, from some versions 403. Gateways of PowerFlex 4
+also have ``POST /rest/auth/login``, whose token is a Bearer one, and may have nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from rexray.errors import RexrayError, Unavailable
+from rexray.http import Answer, Server, basic
+from rexray_driver_scaleio.refusals import Why, refusal, why
+from rexray_driver_scaleio.settings import ScaleIoSettings
+from rexray_driver_scaleio.shared import Shared
+
+_JSON = {"Accept": "application/json;version=2.0", "Content-Type": "application/json;version=2.0"}
+_VERSION = re.compile(r"([0-9]+)\.([0-9]+)")
+
+
+class Gateway:
+    """A gateway; nothing is asked of it before the first call."""
+
+    def __init__(self, settings: ScaleIoSettings) -> None:
+        self._settings = settings
+        self._server = Server(settings.endpoint, prefix="scaleio", insecure=settings.insecure, ca_file=settings.ca_file)
+        self._root = self._server.base.removesuffix("/api")
+        self._authorization = Shared(self._new_login)
+        self._version = Shared(self._ask_version)
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """The version of the API, such as ``(3, 5)``."""
+        return _version(self._settings.version) or self._version.get()
+
+    def get(self, path: str, action: str) -> Any:
+        """What is at that path. ``action`` says in an error what was wanted."""
+        return self._call("GET", path, action, None)
+
+    def post(self, path: str, action: str, body: Mapping[str, object]) -> Any:
+        """What the gateway answers to a POST, None where that is nothing.
+
+        :class:`~rexray.http.NoAnswer` where it may have taken effect.
+        """
+        return self._call("POST", path, action, body)
+
+    def _call(self, method: str, path: str, action: str, body: object) -> Any:
+        used = self._authorization.get()
+        try:
+            return self._once(method, path, action, body, used)
+        except RexrayError as error:
+            if why(error) is not Why.LOGGED_OUT:
+                raise
+        return self._once(method, path, action, body, self._authorization.get(used))
+
+    def _once(self, method: str, path: str, action: str, body: object, authorization: str) -> Any:
+        answer = self._send(method, path, {"Authorization": authorization}, body)
+        if answer.status >= 300:
+            raise refusal(answer, action)
+        return _content(answer, action) if answer.text.strip() else None
+
+    def _ask_version(self) -> tuple[int, int]:
+        said = self.get("/api/version", "the version of the gateway")
+        found = _version(said if isinstance(said, str) else "")
+        if found is None:
+            raise Unavailable("the gateway does not tell its version: set scaleio.version, such as 3.5")
+        return found
+
+    def _new_login(self) -> str:
+        """How to authorize requests from now on."""
+        user, password = self._settings.user_name, self._settings.password.reveal()
+        answer = self._send("GET", "/api/login", {"Authorization": basic(user, password)}, None)
+        if answer.status == 200 and (token := _text(answer)):
+            return basic(user, token)
+        body = {"username": user, "password": password}
+        other = self._send("POST", "/rest/auth/login", {}, body)
+        if other.status == 200 and (token := _text(other, "access_token")):
+            return f"Bearer {token}"
+        refused = other if other.status in (401, 403) else answer
+        if refused.status < 300:
+            raise Unavailable("login: this is no gateway of ScaleIO's: check scaleio.endpoint ($GOSCALEIO_ENDPOINT)")
+        raise refusal(refused, "login")
+
+    def _send(self, method: str, path: str, headers: Mapping[str, str], body: object) -> Answer:
+        return self._server.send(
+            method, self._root + path, headers={**_JSON, **headers}, body=body, seconds=self._settings.timeout
+        )
+
+
+def _content(answer: Answer, action: str) -> Any:
+    try:
+        return answer.json()
+    except ValueError:
+        raise Unavailable(f"{action}: the gateway did not answer in JSON: check scaleio.endpoint") from None
+
+
+def _text(answer: Answer, key: str = "") -> str:
+    """A JSON string, or the one by that key of a JSON object; empty if the answer is something else."""
+    try:
+        found = answer.json()
+    except ValueError:
+        return ""
+    found = found.get(key) if key and isinstance(found, dict) else found
+    return found if isinstance(found, str) else ""
+
+
+def _version(text: str) -> tuple[int, int] | None:
+    found = _VERSION.match(text)
+    return (int(found[1]), int(found[2])) if found else None
