@@ -43,6 +43,9 @@ NOT_OF_CEPH = (
 )
 """The case of zones, which a Ceph cluster does not have."""
 
+NOT_OF_XTREMIO = (*NOT_OF_CEPH,)
+"""The cases of what XtremIO does not have."""
+
 
 def run_every_case(
     daemon: Daemon, program: str, *arguments: str, mutable: str, skipped: Collection[str] = (), size: int = 1 << 30

@@ -187,6 +187,48 @@ def test_an_answer_that_trickles_is_given_up_in_time() -> None:
         assert time.monotonic() - began < 5
 
 
+@pytest.mark.parametrize("piece", [b"X", b"HTTP/1.1 100 Continue\r\n\r\n"])
+def test_a_header_that_never_ends_is_given_up_in_time(piece: bytes) -> None:
+    def trickle(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            for _ in range(200):
+                try:
+                    connection.sendall(piece)
+                except OSError:
+                    return
+                time.sleep(0.05)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=trickle, args=(listener,), daemon=True).start()
+        server = Server(f"http://127.0.0.1:{listener.getsockname()[1]}", prefix="acme", insecure=True)
+        began = time.monotonic()
+        with pytest.raises(NoAnswer):
+            server.send("POST", "/x", seconds=1.0)
+        assert time.monotonic() - began < 5
+
+
+def test_a_lost_answer_while_another_error_is_handled_is_no_matter_of_trust(site: Site) -> None:
+    try:
+        Server(site.url, prefix="acme").send("GET", "/x")
+    except NotSent:
+        site.script = ["drop"]
+        with pytest.raises(NoAnswer):
+            trusting(site).send("POST", "/x")
+
+
+def test_what_is_to_be_made_once_is_made_once(site: Site) -> None:
+    site.script = [(429, {"Retry-After": "1"}, "")]
+    assert trusting(site).send("POST", "/x", once=True).status == 429
+    assert len(site.seen) == 1
+
+
+def test_credentials_that_no_header_can_hold_are_not_shown(site: Site) -> None:
+    with pytest.raises(NotSent) as caught:
+        trusting(site).send("GET", "/x", headers={"Authorization": f"Bearer {SECRET}\nX"})
+    assert SECRET not in str(caught.value)
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_throttled_request_is_made_again_after_the_pause_that_is_asked_for(site: Site, method: str) -> None:
     site.script = [(429, {"Retry-After": "1"}, ""), (200, {}, "1")]
@@ -234,9 +276,12 @@ def test_what_is_no_url_is_refused(endpoint: str) -> None:
         Server(endpoint, prefix="acme")
 
 
-def test_a_password_in_the_url_is_refused_and_not_shown() -> None:
+@pytest.mark.parametrize(
+    "endpoint", ["https://me:hunter2@host/api", "https:/me:hunter2@host/api", "https://host/api?password=hunter2"]
+)
+def test_a_password_in_the_url_is_refused_and_not_shown(endpoint: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        Server("https://me:hunter2@host/api", prefix="acme")
+        Server(endpoint, prefix="acme")
     assert "hunter2" not in str(caught.value)
 
 

@@ -433,8 +433,16 @@ def test_a_wrong_device_is_not_waited_for_to_the_end(host: Host) -> None:
     host.tells("scinia")
     started = time.monotonic()
     with pytest.raises(WrongDevice, match="bytes"):
-        host.node().connect(attached(size=GIB), deadline=60)
+        host.node().connect(attached(size=1 << 50), deadline=60)
     assert time.monotonic() - started < 20
+
+
+@pytest.mark.needs("root")
+def test_a_volume_that_has_grown_since_it_was_attached_is_taken(host: Host) -> None:
+    host.disk("scinia")
+    host.link("scinia")
+    host.tells("scinia")
+    assert host.node().connect(attached(size=1), deadline=5) == BY_LINK
 
 
 @pytest.mark.needs("root")

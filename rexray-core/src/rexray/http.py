@@ -94,19 +94,22 @@ class Server:
         headers: Mapping[str, str] | None = None,
         body: object = None,
         seconds: float = ANSWER_SECONDS,
+        once: bool = False,
     ) -> Answer:
         """Make a request and read its answer, whatever its status is; a ``body`` is sent as JSON.
 
         A GET is repeated when the connection breaks or the server is overloaded (503), any request that was throttled
-        (429) or could not be sent. ``NotSent``, or ``NoAnswer`` where it may have taken effect.
+        (429) or could not be sent; with ``once`` none, for what was true when it was made may not be later.
+        ``NotSent``, or ``NoAnswer`` where it may have taken effect, or still will: giving up does not stop the server.
         """
         words = "&".join(f"{quote(key, safe='')}={quote(str(value), safe=':')}" for key, value in query)
         target = f"{path}?{words}" if words else path
         data = None if body is None else json.dumps(body).encode()
         until = time.monotonic() + seconds
-        for attempt in range(REPEATS + 1):
+        most = 0 if once else REPEATS
+        for attempt in range(most + 1):
             left = until - time.monotonic()
-            last = attempt == REPEATS or left <= 0
+            last = attempt == most or left <= 0
             try:
                 answer = self._send_once(method, target, dict(headers or {}), data, max(left, 1.0))
             except NotSent as error:
@@ -163,12 +166,18 @@ class Server:
                 f"{self.name} answered {method} {_shown(target)} with more than {MOST_BYTES} bytes: "
                 f"check {self._endpoint}"
             ) from None
+        except ValueError:
+            raise NotSent(
+                f"{self.name}: the user, the password or a token has characters that cannot be sent in a header"
+            ) from None
         except (broken.HTTPError, OSError) as error:
             if refused := _refused_certificate(error):
                 raise _Untrusted(
                     f"{self.name} cannot be reached: its certificate is not trusted ({refused}): give its authority's "
                     f"as {self._prefix}.caFile, or trust any by {self._prefix}.insecure"
                 ) from None
+            if time.monotonic() >= until:  # hung up on
+                raise NoAnswer(f"{self.name} did not answer {method} {_shown(target)} within {left:.0f} s") from None
             # a TLS error, too, may be that of a connection that was lost after the request
             raise NoAnswer(
                 f"the connection to {self.name} broke during {method} {_shown(target)}: check {self._endpoint}"
@@ -186,8 +195,12 @@ class Server:
     def _make_pool(self) -> urllib3.HTTPConnectionPool:
         import urllib3
 
+        from rexray.http_deadlines import BoundedHttp, BoundedHttps
+
         if not self._secure:
-            return urllib3.HTTPConnectionPool(self._host, self._port, maxsize=WIDTH)
+            pool = urllib3.HTTPConnectionPool(self._host, self._port, maxsize=WIDTH)
+            pool.ConnectionCls = BoundedHttp
+            return pool
         import ssl
 
         try:
@@ -200,7 +213,7 @@ class Server:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # somebody said so, in a setting
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-        return urllib3.HTTPSConnectionPool(
+        secure = urllib3.HTTPSConnectionPool(
             self._host,
             self._port,
             maxsize=WIDTH,
@@ -208,6 +221,8 @@ class Server:
             cert_reqs="CERT_NONE" if self._insecure else "CERT_REQUIRED",
             assert_hostname=False if self._insecure else None,
         )
+        secure.ConnectionCls = BoundedHttps
+        return secure
 
 
 class _Untrusted(NotSent):
@@ -230,27 +245,31 @@ def basic(user: str, password: str) -> str:
 def _parts(endpoint: str, setting: str) -> Any:
     """The parts of the URL; a password in it is refused without being shown."""
     url = endpoint.strip()
+    no_url = SettingsError(f"{setting}: this is no URL such as https://host:443/api")
+    if "@" in url:
+        raise SettingsError(f"{setting}: a URL with a user or a password in it would show them: give them as settings")
     try:
         parts = urlsplit(url if "://" in url else f"https://{url}")
         port = parts.port
     except ValueError:
-        raise SettingsError(f"{setting}: this is no URL such as https://host:443/api") from None
-    if parts.username or parts.password:
-        raise SettingsError(f"{setting}: a URL with a user or a password in it would show them: give them as settings")
+        raise no_url from None
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or parts.query or parts.fragment:
-        raise SettingsError(f"{setting}: {endpoint!r} is no URL such as https://host:443/api")
+        raise no_url
     return parts
 
 
 def _refused_certificate(error: BaseException) -> str:
-    """What was wrong with the server's certificate; empty if that is not why the request failed."""
+    """What was wrong with the server's certificate; empty if that is not why the request failed.
+
+    What the error itself is made of counts, not what its caller was handling meanwhile (``__context__``).
+    """
     import ssl
 
-    seen: BaseException | None = error
-    while seen is not None:
+    seen: object = error
+    while isinstance(seen, BaseException):
         if isinstance(seen, ssl.SSLCertVerificationError):
             return seen.verify_message
-        seen = seen.__cause__ or seen.__context__
+        seen = seen.__cause__ or (seen.args[0] if seen.args else None)
     return ""
 
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rexray.errors import InvalidRequest, NotFound, RexrayError, SettingsError
+from rexray.errors import InvalidRequest, NotFound, RexrayError, SettingsError, Unavailable
 from rexray_driver_scaleio.gateway import Gateway
 from rexray_driver_scaleio.settings import ScaleIoSettings
 from rexray_driver_scaleio.shared import Shared
@@ -78,6 +78,11 @@ class Array:
         known = self._pools.get()
         if not known.keys() >= set(pool_ids):  # one is new
             known = self._pools.get(known)
+        if hidden := set(pool_ids) - known.keys():
+            raise Unavailable(
+                f"the gateway tells nothing of storage pool {min(hidden)}, which has volumes: may the user of "
+                "scaleio.userName see all of the system?"
+            )
         ours = self.system.id
         return {
             pool_id: known[pool_id] for pool_id in pool_ids if pool_id in known and known[pool_id].system_id == ours
@@ -142,29 +147,18 @@ class Array:
         return known
 
     def sdc(self, word: str, *, fresh: bool = False) -> Sdc:
-        """The SDC of that GUID, or else of that id, name or address; ``NotFound``.
+        """The SDC of that GUID, in any case, or of that id; ``NotFound``.
 
-        ``InvalidRequest`` for a name or an address that several have.
+        What else it may be called would mean a host in other words than it calls itself, and keep no order.
         """
-        known = () if fresh else self.known_sdcs(()).values()
-        found = [sdc for sdc in known if _is_named(sdc, word)]
-        if found:
-            return found[0]
-        sdcs = self.sdcs().values()
-        for fits in (_is_named, _has_name, _has_ip):  # names and addresses may change, and be those of several
-            found = [sdc for sdc in sdcs if word and fits(sdc, word)]
-            if len(found) > 1:
-                guids = ", ".join(sorted(sdc.guid or sdc.id for sdc in found))
-                raise InvalidRequest(f"instance {word!r} is one of several SDCs: name one by its GUID: {guids}")
-            if found:
-                return found[0]
-        raise NotFound(
-            f"instance {word!r} does not exist: system {self.system.id} has no SDC of that GUID, id, name or address"
-        )
+        known = {} if fresh else self.known_sdcs(())
+        found = _sdc_of(known, word) or _sdc_of(self.sdcs(), word)
+        if found is None:
+            raise NotFound(f"instance {word!r} does not exist: system {self.system.id} has no SDC of that GUID")
+        return found
 
     def _systems(self) -> Sequence[Mapping[str, Any]]:
-        found: Sequence[Mapping[str, Any]] = self._gateway.get("/api/types/System/instances", "the gateway's systems")
-        return found
+        return self._gateway.get_list("/api/types/System/instances", "the gateway's systems")
 
     def _find_system(self) -> System:
         settings = self._settings
@@ -190,7 +184,7 @@ class Array:
         return System(id=str(raw["id"]), name=str(raw.get("name") or ""), state=str(state))
 
     def _find_pools(self) -> Mapping[str, Pool]:
-        found = self._gateway.get("/api/types/ProtectionDomain/instances", "the protection domains")
+        found = self._gateway.get_list("/api/types/ProtectionDomain/instances", "the protection domains")
         domains = {raw["id"]: raw for raw in found}
         return {
             str(raw["id"]): Pool(
@@ -200,13 +194,13 @@ class Array:
                 domain_name=str(domains[raw["protectionDomainId"]].get("name") or ""),
                 system_id=str(domains[raw["protectionDomainId"]]["systemId"]),
             )
-            for raw in self._gateway.get("/api/types/StoragePool/instances", "the storage pools")
+            for raw in self._gateway.get_list("/api/types/StoragePool/instances", "the storage pools")
             if raw.get("protectionDomainId") in domains
         }
 
     def _find_sdcs(self) -> Mapping[str, Sdc]:
         system = self.system
-        found = self._gateway.get(f"/api/instances/System::{system.id}/relationships/Sdc", "the system's SDCs")
+        found = self._gateway.get_list(f"/api/instances/System::{system.id}/relationships/Sdc", "the system's SDCs")
         return {
             str(raw["id"]): Sdc(
                 id=str(raw["id"]),
@@ -224,16 +218,9 @@ def _domain_of(pool: Pool) -> tuple[str, str]:
     return pool.domain_id, pool.domain_name
 
 
-def _is_named(sdc: Sdc, word: str) -> bool:
-    return word == sdc.id or (word != "" and word.upper() == sdc.guid)
-
-
-def _has_name(sdc: Sdc, word: str) -> bool:
-    return word == sdc.name
-
-
-def _has_ip(sdc: Sdc, word: str) -> bool:
-    return word == sdc.ip
+def _sdc_of(sdcs: Mapping[str, Sdc], word: str) -> Sdc | None:
+    named = (sdc for sdc in sdcs.values() if word == sdc.id or (word and word.upper() == sdc.guid))
+    return next(named, None)
 
 
 def _pool_of(pool: Pool) -> tuple[str, str]:

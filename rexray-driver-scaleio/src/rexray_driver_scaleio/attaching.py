@@ -7,16 +7,18 @@ mapping ends the I/O of the host that had it at once, so that a volume that is t
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rexray import faults
 from rexray.errors import (
     AlreadyExists,
     Busy,
+    Forbidden,
     InUse,
     InvalidRequest,
     NotFound,
     NotReady,
+    OutOfCapacity,
     RexrayError,
     Unsupported,
 )
@@ -73,10 +75,12 @@ class AttachCalls(ScaleIoCalls):
         body = {"allowMultipleMappings": "FALSE"}
         if modes:
             body["accessMode"] = READ_ONLY if read_only else READ_WRITE
+        self._refuse_too_many(volume_id, sdc)
+        taken = ""
         for _ in range(TRIES):
             faults.point("scaleio-attach-asking")
             try:
-                self._act(volume_id, "addMappedSdc", action, {"sdcId": sdc.id, **body})
+                self._act(volume_id, "addMappedSdc", action, {"sdcId": sdc.id, **body}, has(sdc.id))
             except NotFound as error:
                 if why(error) is Why.NO_VOLUME:
                     self._raw_volume(volume_id)
@@ -84,6 +88,10 @@ class AttachCalls(ScaleIoCalls):
                 if sdc.id == known.id:
                     raise
                 continue  # the host has come back as another SDC
+            except (Forbidden, NotReady, OutOfCapacity) as error:
+                if not taken:
+                    raise
+                raise type(error)(f"{error}; the volume was taken from {taken}, and is attached nowhere now") from None
             except (AlreadyExists, InUse) as error:
                 if why(error) not in (Why.MAPPED_TO_IT, Why.MAPPED_TO_ALL, Why.MAPPED_ELSEWHERE):
                     raise
@@ -99,6 +107,7 @@ class AttachCalls(ScaleIoCalls):
                     f"volume {volume_id!r} is attached to {words.holders_of(raw)}, not to {instance_id!r} alone"
                 )
             if force:
+                taken = words.holders_of(raw)
                 self._take(raw, others, sdc)
         raise Busy(f"volume {volume_id!r} is attached and detached by somebody else: try again")
 
@@ -115,7 +124,7 @@ class AttachCalls(ScaleIoCalls):
         everywhere = bool(raw.get("mappingToAllSdcsEnabled"))
         if instance_id is None:
             if words.mappings_of(raw) or everywhere:
-                self._unmap(volume_id, {"allSdcs": ""})
+                self._unmap(volume_id, None)
             return
         try:
             sdc = self._array.sdc(instance_id)
@@ -126,21 +135,29 @@ class AttachCalls(ScaleIoCalls):
         if everywhere:
             raise InUse(f"volume {volume_id!r} is attached to every SDC, and cannot be detached from one: name none")
         if _split(raw, sdc)[0] is not None:
-            self._unmap(volume_id, {"sdcId": sdc.id})
+            self._unmap(volume_id, sdc.id)
 
     def attachments(self, volume_id: VolumeId, instance_id: InstanceId | None = None) -> tuple[Attachment, ...]:
         """Where the volume is attached; raises ``NotFound``."""
-        found = self._described(self._raw_volume(volume_id)).attachments
-        if instance_id is None:
-            return found
-        return tuple(item for item in found if item.instance_id == self._instance(instance_id))
+        raw = self._raw_volume(volume_id)
+        items = words.mappings_of(raw)
+        if instance_id is not None and items:
+            try:
+                sdc_id = self._array.sdc(instance_id).id
+            except NotFound:
+                return ()
+            items = [item for item in items if item["sdcId"] == sdc_id]
+        sdcs = self._array.known_sdcs(item["sdcId"] for item in items)
+        return tuple(words.describe_attachment(raw, item, sdcs, self._array.system.id) for item in items)
 
-    def _instance(self, word: str) -> str:
-        try:
-            sdc = self._array.sdc(word)
-        except NotFound:
-            return word
-        return sdc.guid or sdc.id
+    def _refuse_too_many(self, volume_id: VolumeId, sdc: Sdc) -> None:
+        most = self._settings.max_volumes
+        if most:
+            there = {raw["id"] for raw in self._all_raw() if has(sdc.id)(raw)}
+            if volume_id not in there and len(there) >= most:
+                raise OutOfCapacity(
+                    f"instance {sdc.guid or sdc.id} has {len(there)} volumes, and scaleio.maxVolumes is {most}"
+                )
 
     def _refuse_other_mode(self, raw: RawVolume, mine: RawMapping, sdc: Sdc, *, read_only: bool) -> None:
         there = mine.get("accessMode")
@@ -153,29 +170,43 @@ class AttachCalls(ScaleIoCalls):
 
     def _limit(self, raw: RawVolume, mine: RawMapping, sdc: Sdc) -> None:
         iops, bandwidth = self._settings.iops_limit, self._settings.bandwidth_limit
-        there = (int(mine.get("limitIops") or 0), int(mine.get("limitBwInMbps") or 0))
+        there = _limits(mine)
         if (iops or bandwidth) and there != (iops or there[0], bandwidth or there[1]):
             self._set_limits(raw, mine, iops=iops or None, bandwidth=bandwidth or None)
 
     def _set_limits(self, raw: RawVolume, item: RawMapping, *, iops: int | None, bandwidth: int | None) -> None:
         """Limit a mapping, or lift its limits with 0; what is None stays as it is. ``bandwidth`` is in MiB/s."""
-        iops = int(item.get("limitIops") or 0) if iops is None else iops
-        bandwidth = int(item.get("limitBwInMbps") or 0) if bandwidth is None else bandwidth
+        iops, bandwidth = (
+            there if new is None else new for there, new in zip(_limits(item), (iops, bandwidth), strict=True)
+        )
         limits = {"iopsLimit": str(iops), "bandwidthLimitInKbps": str(bandwidth * MIB_KIB)}
         action = f"limits of volume {raw['id']!r} on {item['sdcId']!r}"
-        self._act(raw["id"], "setMappedSdcLimits", action, {"sdcId": item["sdcId"], **limits})
+        self._act(
+            raw["id"],
+            "setMappedSdcLimits",
+            action,
+            {"sdcId": item["sdcId"], **limits},
+            lambda now: (
+                (iops, bandwidth)
+                in [_limits(it) for it in words.mappings_of(now or {}) if it["sdcId"] == item["sdcId"]]
+            ),
+        )
 
     def _take(self, raw: RawVolume, others: list[RawMapping], sdc: Sdc) -> None:
         """Unmap the volume from all others, if there is nothing that keeps it from the SDC that is to have it."""
-        if not self._array.sdc(sdc.id, fresh=True).approved:
-            raise NotReady(f"SDC {sdc.guid} is not approved on the array: volume {raw['id']!r} stays where it is")
+        sdc = self._array.sdc(sdc.id, fresh=True)
+        if not (sdc.approved and sdc.connected):
+            what = "approved on" if sdc.connected else "connected to"
+            raise NotReady(f"SDC {sdc.guid} is not {what} the array: volume {raw['id']!r} stays where it is")
         log.warning("volume %s is taken by force from %s", raw["id"], words.holders_of(raw))
         if raw.get("mappingToAllSdcsEnabled"):
-            self._unmap(raw["id"], {"allSdcs": ""})
+            self._unmap(raw["id"], None)
         for item in others:
-            self._unmap(raw["id"], {"sdcId": item["sdcId"]})
+            self._unmap(raw["id"], item["sdcId"])
 
-    def _unmap(self, volume_id: str, whom: dict[str, object]) -> None:
+    def _unmap(self, volume_id: str, sdc_id: str | None) -> None:
+        """Unmap the volume from an SDC, or from all; not mapped, and no such volume, is success."""
+        whom: dict[str, object] = {"allSdcs": ""} if sdc_id is None else {"sdcId": sdc_id}
         faults.point("scaleio-detach-asking")
         try:
             self._act(
@@ -183,11 +214,23 @@ class AttachCalls(ScaleIoCalls):
                 "removeMappedSdc",
                 f"detaching volume {volume_id!r}",
                 {**whom, "ignoreScsiInitiators": "true"},
+                lambda raw: raw is None or not (words.holders_of(raw) if sdc_id is None else has(sdc_id)(raw)),
+                repeat=False,
             )
         except RexrayError as error:
             if why(error) not in (Why.NOT_MAPPED, Why.NO_VOLUME):
                 raise
         faults.point("scaleio-detach-asked")
+
+
+def has(sdc_id: str) -> Callable[[RawVolume | None], bool]:
+    """Whether a volume is mapped to that SDC."""
+    return lambda raw: any(item["sdcId"] == sdc_id for item in words.mappings_of(raw or {}))
+
+
+def _limits(item: RawMapping) -> tuple[int, int]:
+    """A mapping's limits of IOPS and of bandwidth in MiB/s, each 0 for none."""
+    return int(item.get("limitIops") or 0), int(item.get("limitBwInMbps") or 0)
 
 
 def _split(raw: RawVolume, sdc: Sdc) -> tuple[RawMapping | None, list[RawMapping]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -18,7 +19,7 @@ from rexray_driver_scaleio.gateway import Gateway
 from rexray_driver_scaleio.refusals import Why, why
 from rexray_driver_scaleio.sdc import Sdc
 from rexray_driver_scaleio.settings import ScaleIoSettings
-from rexray_driver_scaleio.words import GIB, STEP_GIB, RawVolume
+from rexray_driver_scaleio.words import GIB, STEP_GIB, RawVolume, raw_volume
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class ScaleIoCalls:
         self._settings = settings
         self._gateway = Gateway(settings)
         self._array = Array(self._gateway, settings)
-        self._own_guid: str | None = None
+        self._own_guid = ""
 
     @classmethod
     def make(cls, sources: Sources) -> Self:
@@ -44,24 +45,30 @@ class ScaleIoCalls:
     @property
     def _here(self) -> str:
         """The GUID of this host's SDC, empty where there is none."""
-        if self._own_guid is None:
-            try:
+        if not self._own_guid:
+            with suppress(RexrayError):
                 self._own_guid = self._settings.guid.upper() or Sdc(self._settings.drv_cfg, _MODULE).guid()
-            except RexrayError:
-                self._own_guid = ""
         return self._own_guid
 
     def _raw_or_none(self, volume_id: str) -> RawVolume | None:
-        """The volume or snapshot as it is now, None if it does not exist, or is another system's."""
+        """The volume or snapshot as it is now, None if it does not exist.
+
+        ``InvalidRequest`` for one of another system behind the same gateway.
+        """
         if not words.is_id(volume_id):
+            if words.is_id(volume_id.lower()):
+                raise InvalidRequest(f"{volume_id!r} is no id: the array writes them in small letters")
             return None
+        action = f"volume {volume_id!r}"
         try:
-            raw: RawVolume = self._gateway.get(f"/api/instances/Volume::{volume_id}", f"volume {volume_id!r}")
+            raw = raw_volume(self._gateway.get_object(f"/api/instances/Volume::{volume_id}", action), action)
         except NotFound as error:
             if why(error) is not Why.NO_VOLUME:
                 raise
             return None
-        return raw if self._pool(raw) else None
+        if not self._array.pools_of([raw["storagePoolId"]]):
+            raise InvalidRequest(f"volume {volume_id!r} is of another system than {self._array.system.id}")
+        return raw
 
     def _raw(self, volume_id: str, what: str = "volume") -> RawVolume:
         """The volume or snapshot as it is now; ``NotFound``."""
@@ -87,10 +94,10 @@ class ScaleIoCalls:
             return None
         except Unsupported:  # by a gateway that cannot look for names
             found = ""
-        raw = self._raw_or_none(found)
-        if raw is not None and raw.get("name") == array_name:
-            return raw
-        # another system behind the same gateway may have the name too, and was looked at first
+        with suppress(InvalidRequest):  # another system behind the same gateway has the name too
+            raw = self._raw_or_none(found)
+            if raw is not None and raw.get("name") == array_name:
+                return raw
         return next((raw for raw in self._all_raw() if raw.get("name") == array_name), None)
 
     def _id_named(self, array_name: str) -> str:
@@ -107,7 +114,8 @@ class ScaleIoCalls:
 
     def _all_raw(self) -> list[RawVolume]:
         """Every volume and snapshot of the system, by one request."""
-        found: list[RawVolume] = self._gateway.get("/api/types/Volume/instances", "the volumes")
+        told = self._gateway.get_list("/api/types/Volume/instances", "the volumes")
+        found = [raw_volume(item, "the volumes") for item in told]
         pools = self._array.pools_of({raw["storagePoolId"] for raw in found})
         return [raw for raw in found if raw["storagePoolId"] in pools]
 
@@ -128,21 +136,54 @@ class ScaleIoCalls:
         snapshot = words.describe_snapshot(raw, self._array.system.id)
         return replace(snapshot, name=name) if name else snapshot
 
-    def _act(self, volume_id: str, verb: str, action: str, body: Mapping[str, object]) -> None:
-        """Have the volume changed in a way that may be repeated: a lost answer is asked for once more."""
+    def _act(
+        self,
+        volume_id: str,
+        verb: str,
+        action: str,
+        body: Mapping[str, object],
+        is_done: Callable[[RawVolume | None], bool],
+        *,
+        repeat: bool = True,
+    ) -> None:
+        """Have the volume changed; after a lost answer, look whether it was, and else ask once more.
+
+        What does harm when it takes effect late, after this has returned, is not to ``repeat``: the first request may
+        still be under way.
+        """
         path = f"/api/instances/Volume::{volume_id}/action/{verb}"
         try:
             self._gateway.post(path, action, body)
         except NoAnswer:
+            if is_done(self._raw_or_none(volume_id)):
+                return
+            if not repeat:
+                raise
             self._gateway.post(path, action, body)
 
     def _grow(self, volume_id: str, size: int, action: str) -> None:
         """Grow to so many GiB; one that has them already, perhaps of a request whose answer was lost, stays."""
         try:
-            self._act(volume_id, "setVolumeSize", action, {"sizeInGB": str(size)})
+            self._act(
+                volume_id,
+                "setVolumeSize",
+                action,
+                {"sizeInGB": str(size)},
+                lambda raw: raw is not None and words.size_of(raw) >= size * GIB,
+            )
         except OutOfRange as error:
             if why(error) is not Why.NOT_LARGER:
                 raise
+
+    def _cache(self, volume_id: str, word: str) -> None:
+        """Switch the read cache of the volume on or off, as ``true`` or ``false``."""
+        self._act(
+            volume_id,
+            "setVolumeUseRmcache",
+            f"read cache of volume {volume_id!r}",
+            {"useRmcache": word.upper()},
+            lambda raw: raw is not None and words.cached(raw) == word,
+        )
 
     def _once(self, name: str, make: Callable[[], Any]) -> Any:
         """What the array answers to making something of that name, None if the name is in use already.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rexray.errors import InUse, InvalidRequest, NotFound, NotReady, OutOfRange, Unsupported
+from rexray.errors import InUse, InvalidRequest, NotFound, NotReady, OutOfRange, RexrayError, Unsupported
 from rexray.http import NoAnswer
 from rexray.mixins import Expand, Modify, Rollback
 from rexray.types import SnapshotId, Volume, VolumeId
@@ -12,7 +12,8 @@ from rexray_driver_scaleio import words
 from rexray_driver_scaleio.attaching import AttachCalls
 from rexray_driver_scaleio.base import option_of, whole_steps
 from rexray_driver_scaleio.making import BOOLEANS
-from rexray_driver_scaleio.words import GIB, RawVolume
+from rexray_driver_scaleio.refusals import Why, why
+from rexray_driver_scaleio.words import GIB
 
 ROLLBACK_SINCE = (3, 0)
 """The version from which a volume's content can be overwritten with a snapshot's."""
@@ -51,8 +52,7 @@ class ChangeCalls(AttachCalls, Expand, Modify, Rollback):
                 "scaleio.iopsLimit and scaleio.bandwidthLimit"
             )
         if cache:
-            action = f"read cache of volume {volume_id!r}"
-            self._act(volume_id, "setVolumeUseRmcache", action, {"useRmcache": cache.upper()})
+            self._cache(volume_id, cache)
         for item in words.mappings_of(raw) if limited else ():
             self._set_limits(raw, item, iops=iops, bandwidth=bandwidth)
         return self._described(self._raw_volume(volume_id))
@@ -78,18 +78,32 @@ class ChangeCalls(AttachCalls, Expand, Modify, Rollback):
                 f"volume {volume_id!r} has {words.size_of(raw) // GIB} GiB and snapshot {snapshot_id!r} "
                 f"{words.size_of(snapshot) // GIB}: make a new volume of the snapshot instead"
             )
-        path, action = f"/api/instances/Volume::{volume_id}/action/overwriteVolumeContent", f"rollback of {volume_id!r}"
-        self._refuse_attached(raw)
         try:
-            self._gateway.post(path, action, {"srcVolumeId": snapshot_id})
-        except NoAnswer:
-            self._refuse_attached(self._raw_volume(volume_id))  # a host may have it by now, and have written to it
-            self._gateway.post(path, action, {"srcVolumeId": snapshot_id})
-        return self._described(self._raw_volume(volume_id))
-
-    def _refuse_attached(self, raw: RawVolume) -> None:
+            self._overwrite(volume_id, snapshot_id)
+        except RexrayError as error:
+            if why(error) is not Why.LOGGED_OUT:
+                raise
+            self._overwrite(volume_id, snapshot_id)
+        raw = self._raw_volume(volume_id)
         if holders := words.holders_of(raw):
-            raise InUse(f"volume {raw['id']!r} is attached to {holders}: detach it first")
+            raise InUse(
+                f"volume {volume_id!r} was attached to {holders} while it was rolled back: what that host sees may be "
+                "of both times: unmount it there and roll it back again"
+            )
+        return self._described(raw)
+
+    def _overwrite(self, volume_id: VolumeId, snapshot_id: SnapshotId) -> None:
+        """Ask once, right after a look at who has the volume; a lost answer may mean that it is still to happen."""
+        if holders := words.holders_of(self._raw_volume(volume_id)):
+            raise InUse(f"volume {volume_id!r} is attached to {holders}: detach it first")
+        path = f"/api/instances/Volume::{volume_id}/action/overwriteVolumeContent"
+        try:
+            self._gateway.post(path, f"rollback of {volume_id!r}", {"srcVolumeId": snapshot_id}, once=True)
+        except NoAnswer as error:
+            raise NoAnswer(
+                f"{error}: volume {volume_id!r} may still be overwritten: do not attach it before the array is done, "
+                "and roll it back again"
+            ) from None
 
 
 def _number(options: Mapping[str, str], key: str) -> int | None:

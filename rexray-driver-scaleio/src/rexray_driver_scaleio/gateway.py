@@ -8,7 +8,7 @@ also have ``POST /rest/auth/login``, whose token is a Bearer one, and may have n
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rexray.errors import RexrayError, Unavailable
@@ -36,34 +36,50 @@ class Gateway:
         """The version of the API, such as ``(3, 5)``."""
         return _version(self._settings.version) or self._version.get()
 
-    def get(self, path: str, action: str) -> Any:
-        """What is at that path. ``action`` says in an error what was wanted."""
-        return self._call("GET", path, action, None)
+    def get_object(self, path: str, action: str) -> Mapping[str, Any]:
+        """The object at that path. ``action`` says in an error what was wanted."""
+        found = self._call("GET", path, action, None)
+        if not isinstance(found, dict):
+            raise _strange(action)
+        return found
 
-    def post(self, path: str, action: str, body: Mapping[str, object]) -> Any:
+    def get_list(self, path: str, action: str) -> Sequence[Mapping[str, Any]]:
+        """The objects at that path, each of which has an id."""
+        found = self._call("GET", path, action, None)
+        if not isinstance(found, list) or not all(isinstance(item, dict) and item.get("id") for item in found):
+            raise _strange(action)
+        return found
+
+    def post(self, path: str, action: str, body: Mapping[str, object], *, once: bool = False) -> Any:
         """What the gateway answers to a POST, None where that is nothing.
 
-        :class:`~rexray.http.NoAnswer` where it may have taken effect.
+        :class:`~rexray.http.NoAnswer` where it may have taken effect. With ``once`` it is not made again by itself, not
+        even after a new login: what its caller has looked at before may not hold any more.
         """
-        return self._call("POST", path, action, body)
+        return self._call("POST", path, action, body, once=once)
 
-    def _call(self, method: str, path: str, action: str, body: object) -> Any:
+    def _call(self, method: str, path: str, action: str, body: object, *, once: bool = False) -> Any:
         used = self._authorization.get()
         try:
-            return self._once(method, path, action, body, used)
+            return self._once(method, path, action, body, used, once=once)
         except RexrayError as error:
             if why(error) is not Why.LOGGED_OUT:
                 raise
-        return self._once(method, path, action, body, self._authorization.get(used))
+            fresh = self._authorization.get(used)
+            if once:
+                raise
+        return self._once(method, path, action, body, fresh)
 
-    def _once(self, method: str, path: str, action: str, body: object, authorization: str) -> Any:
-        answer = self._send(method, path, {"Authorization": authorization}, body)
+    def _once(
+        self, method: str, path: str, action: str, body: object, authorization: str, *, once: bool = False
+    ) -> Any:
+        answer = self._send(method, path, {"Authorization": authorization}, body, once=once)
         if answer.status >= 300:
             raise refusal(answer, action)
         return _content(answer, action) if answer.text.strip() else None
 
     def _ask_version(self) -> tuple[int, int]:
-        said = self.get("/api/version", "the version of the gateway")
+        said = self._call("GET", "/api/version", "the version of the gateway", None)
         found = _version(said if isinstance(said, str) else "")
         if found is None:
             raise Unavailable("the gateway does not tell its version: set scaleio.version, such as 3.5")
@@ -84,10 +100,14 @@ class Gateway:
             raise Unavailable("login: this is no gateway of ScaleIO's: check scaleio.endpoint ($GOSCALEIO_ENDPOINT)")
         raise refusal(refused, "login")
 
-    def _send(self, method: str, path: str, headers: Mapping[str, str], body: object) -> Answer:
-        return self._server.send(
-            method, self._root + path, headers={**_JSON, **headers}, body=body, seconds=self._settings.timeout
-        )
+    def _send(self, method: str, path: str, headers: Mapping[str, str], body: object, *, once: bool = False) -> Answer:
+        seconds = self._settings.timeout
+        words = {**_JSON, **headers}
+        return self._server.send(method, self._root + path, headers=words, body=body, seconds=seconds, once=once)
+
+
+def _strange(action: str) -> Unavailable:
+    return Unavailable(f"{action}: the gateway did not answer as ScaleIO's does: check scaleio.endpoint")
 
 
 def _content(answer: Answer, action: str) -> Any:

@@ -44,7 +44,7 @@ class MakingCalls(ScaleIoCalls):
     def remove(self, volume_id: VolumeId, *, force: bool = False) -> None:
         """Delete the volume; an attached one is ``InUse`` with its holders, ``force`` or not. A missing one is gone.
 
-        Snapshots and clones of it stay.
+        Snapshots and clones of it stay. A clone that has snapshots is ``InUse``: the array may call them its source's.
         """
         raw = self._raw_or_none(volume_id)
         if raw is None:
@@ -53,6 +53,13 @@ class MakingCalls(ScaleIoCalls):
             raise InvalidRequest(
                 f"{volume_id!r} is snapshot {raw.get('name')!r}, not a volume: remove it as a snapshot"
             )
+        if raw.get("ancestorVolumeId"):
+            own = [item for item in self._all_raw() if item.get("ancestorVolumeId") == raw["id"]]
+            if own := [item for item in own if words.is_snapshot(item)]:
+                raise InUse(
+                    f"volume {raw.get('name')!r} ({volume_id}) is a clone, and has {len(own)} snapshots, such as "
+                    f"{own[0].get('name')!r}: remove them first"
+                )
         self._delete(raw, f"volume {raw.get('name')!r} ({volume_id})")
 
     def _refuse_unmeant(self, spec: VolumeSpec) -> None:
@@ -85,6 +92,9 @@ class MakingCalls(ScaleIoCalls):
         if cache := option_of(spec.options, "rmcache", BOOLEANS):
             body["useRmcache"] = cache.upper()
         action = f"volume {spec.name!r}"
+        for other in names.candidates(spec.name)[1:]:
+            if (found := self._raw_named(other)) is not None and not words.is_snapshot(found):
+                return self._described(self._same(spec, found, size, pool), spec.name)
         made = self._once(name, lambda: self._gateway.post("/api/types/Volume/instances", action, body))
         if made is None:
             return self._described(self._same(spec, self._named(spec, name), size, pool), spec.name)
@@ -96,7 +106,6 @@ class MakingCalls(ScaleIoCalls):
             storagePoolId=pool.id,
             volumeType=kind,
             useRmcache=cache == "true",
-            creationTime=int(time.time()),
         )
         return self._described(raw, spec.name)
 
@@ -126,14 +135,14 @@ class MakingCalls(ScaleIoCalls):
                 f"volume {spec.name!r} ({raw['id']}) exists and is made of {raw.get('ancestorVolumeId')!r}, and was "
                 f"asked for as made of {source!r}"
             )
-        if words.size_of(raw) < size * GIB and not words.mappings_of(raw):
+        if words.size_of(raw) < size * GIB:
             self._grow(raw["id"], size, action)
             faults.point("scaleio-clone-grown")
             raw = self._raw(raw["id"])
         self._same(spec, raw, size, pool)
         cache = option_of(spec.options, "rmcache", BOOLEANS)
         if cache and words.cached(raw) != cache:
-            self._act(raw["id"], "setVolumeUseRmcache", action, {"useRmcache": cache.upper()})
+            self._cache(raw["id"], cache)
             raw = self._raw(raw["id"])
         return self._described(raw, spec.name)
 
@@ -174,7 +183,9 @@ class MakingCalls(ScaleIoCalls):
                 raise InUse(f"{what} is attached to {holders}: detach it first")
             faults.point("scaleio-removing")
             try:
-                self._act(raw["id"], "removeVolume", f"removing {what}", {"removeMode": "ONLY_ME"})
+                self._act(
+                    raw["id"], "removeVolume", f"removing {what}", {"removeMode": "ONLY_ME"}, lambda now: now is None
+                )
                 return
             except NotFound as error:
                 if why(error) is not Why.NO_VOLUME:

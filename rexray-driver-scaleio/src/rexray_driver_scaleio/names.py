@@ -60,6 +60,6 @@ def _fits(name: str, room: int) -> bool:
 
 
 def _hashed(name: str, room: int, hash_length: int = _HASH) -> str:
-    code = b32encode(hashlib.sha256(name.encode()).digest()).decode().lower()[:hash_length]
+    code = b32encode(hashlib.sha256(name.encode(errors="surrogatepass")).digest()).decode().lower()[:hash_length]
     start = re.sub(r"[^A-Za-z0-9._-]+", "_", name)[: room - hash_length - 1]
     return f"{start}-{code}"

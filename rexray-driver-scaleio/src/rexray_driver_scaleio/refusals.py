@@ -138,6 +138,8 @@ def _of_status(status: int, action: str, text: str) -> RexrayError:
         error.__cause__ = Refused(Why.LOGGED_OUT)
         return error
     said = f": {_sentence(text)}" if text else ""
+    if status in (408, 425, 429):
+        return Unavailable(f"{action}: the gateway has no time for it (HTTP {status}){said}: try again later")
     if status in (404, 405):
         return Unsupported(f"{action}: this gateway does not know that request (HTTP {status}){said}")
     if 400 <= status < 500:
@@ -166,7 +168,7 @@ def _code_and_text(answer: Answer) -> tuple[int, str]:
 def _number(value: Any) -> int:
     try:
         return int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0
 
 

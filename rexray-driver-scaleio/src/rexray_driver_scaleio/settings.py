@@ -164,5 +164,9 @@ class ScaleIoSettings:
         ):
             if not value:
                 raise SettingsError(f"{name} is missing: the gateway needs it")
+        if ":" in self.user_name:
+            raise SettingsError(
+                "scaleio.userName ($GOSCALEIO_USERNAME) has a colon, which HTTP's Basic scheme cannot have"
+            )
         if not (self.use_certs or self.ca_file or self.insecure):
             raise SettingsError("scaleio.useCerts is false: give scaleio.caFile, or trust any by scaleio.insecure")

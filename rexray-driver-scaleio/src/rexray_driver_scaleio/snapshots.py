@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
@@ -40,14 +39,7 @@ class SnapshotCalls(MakingCalls, Snapshots, GroupSnapshots):
         faults.point("scaleio-snapshot-taken")
         if made is None:
             return self._raw_named(array_name)
-        taken: RawVolume = {
-            "id": str(made["volumeIdList"][0]),
-            "name": array_name,
-            "ancestorVolumeId": source["id"],
-            "volumeType": "Snapshot",
-            "creationTime": int(time.time()),
-        }
-        return {**source, **taken}
+        return self._raw_or_none(str(made["volumeIdList"][0]))
 
     def snapshots(
         self, *, volume_id: VolumeId | None = None, snapshot_id: SnapshotId | None = None
@@ -85,7 +77,7 @@ class SnapshotCalls(MakingCalls, Snapshots, GroupSnapshots):
             self._once(next(iter(wanted.values())), lambda: self._snapshot_volumes(action, wanted))
             faults.point("scaleio-group-taken")
             found = self._members(stem)
-        if {raw.get("ancestorVolumeId") for raw in found} != set(wanted):
+        if {raw.get("ancestorVolumeId"): raw.get("name") for raw in found} != wanted or len(found) != len(wanted):
             there = ", ".join(sorted(str(raw.get("ancestorVolumeId")) for raw in found))
             raise AlreadyExists(f"group {name!r} exists and is of other volumes: {there or 'none'}")
         if len({words.group_of(raw) for raw in found}) > 1:

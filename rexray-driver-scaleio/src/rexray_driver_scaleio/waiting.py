@@ -55,7 +55,7 @@ class Wait:
         if found.told is not None and found.told != self._wanted:
             return f"{found.node} has the link {self._wanted.link}, and drv_cfg says that it is {found.told.link}"
         has = self._scini.size(found.node)
-        if has and self._size not in (0, has):
+        if has and has < self._size:  # one that has grown since it was attached is larger
             return f"{found.node} has {has} bytes, and the volume has {self._size}"
         return ""
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TypedDict
+from typing import Any, TypedDict, cast
 
+from rexray.errors import Unavailable
 from rexray.types import Attachment, AttachmentState, InstanceId, Snapshot, SnapshotId, Volume, VolumeId
 from rexray_driver_scaleio import names
 from rexray_driver_scaleio.array import Pool, Sdc
@@ -49,6 +50,14 @@ class RawVolume(TypedDict, total=False):
     accessModeLimit: str | None
     mappingToAllSdcsEnabled: bool
     mappedSdcInfo: Sequence[RawMapping] | None
+    mappedScsiInitiatorInfo: Sequence[object] | None
+
+
+def raw_volume(raw: Mapping[str, Any], action: str) -> RawVolume:
+    """What the gateway tells of a volume, if that is what it tells of; ``Unavailable``."""
+    if not is_id(str(raw.get("id"))) or "storagePoolId" not in raw or "sizeInKb" not in raw:
+        raise Unavailable(f"{action}: the gateway does not tell of volumes as ScaleIO's does: check scaleio.endpoint")
+    return cast(RawVolume, raw)
 
 
 def is_id(word: str) -> bool:
@@ -71,20 +80,30 @@ def cached(raw: RawVolume) -> str:
     return str(raw.get("useRmcache", False)).lower()
 
 
+def is_copy(raw: RawVolume) -> bool:
+    """Whether it was made of another volume, which may be gone."""
+    return bool(raw.get("ancestorVolumeId")) or raw.get("volumeType") == "Snapshot"
+
+
 def is_snapshot(raw: RawVolume) -> bool:
     """Whether it counts as a snapshot and not as a volume.
 
     The array makes no difference between a snapshot and a clone. Ours differ in how their names end; what other tools
     made is a volume unless it can only be read.
     """
-    copied = bool(raw.get("ancestorVolumeId")) or raw.get("volumeType") == "Snapshot"
-    return copied and ((raw.get("name") or "").endswith(names.SNAPSHOT) or raw.get("accessModeLimit") == READ_ONLY)
+    return is_copy(raw) and (
+        (raw.get("name") or "").endswith(names.SNAPSHOT) or raw.get("accessModeLimit") == READ_ONLY
+    )
 
 
 def holders_of(raw: RawVolume) -> str:
     """The hosts that have the volume, for a message."""
     words = [str(item.get("sdcName") or item.get("sdcIp") or item.get("sdcId")) for item in mappings_of(raw)]
-    return ", ".join(words) or ("every SDC" if raw.get("mappingToAllSdcsEnabled") else "")
+    if raw.get("mappingToAllSdcsEnabled"):
+        words.append("every SDC")
+    if raw.get("mappedScsiInitiatorInfo"):
+        words.append("SCSI initiators")
+    return ", ".join(words)
 
 
 def describe_volume(raw: RawVolume, pool: Pool | None, sdcs: Mapping[str, Sdc], system_id: str) -> Volume:

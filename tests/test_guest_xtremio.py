@@ -1,0 +1,23 @@
+"""XtremIO's node driver over real iSCSI sessions and multipath, on a kernel that has both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from uml_parts import run_tests
+
+
+@pytest.mark.needs("root")
+@pytest.mark.needs("uml")
+def test_the_node_driver_in_a_guest(tmp_path: Path, tool: Callable[[str], str]) -> None:
+    """What this host can do too is tested on it."""
+    tests = "rexray-driver-xtremio/tests/test_iscsi.py"
+    ended = run_tests(tmp_path, tests, linux=tool("linux.uml"), timeout=400)
+    assert ended.status == 0, ended.console
+    assert ended.skipped == (), ended.console
+    for how in ("raw", "multipath", "mapper"):
+        assert f"test_what_is_written_is_there_when_it_is_connected_again[{how}]" in ended.passed
+    assert len(ended.passed) >= 15
