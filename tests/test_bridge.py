@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,11 +29,22 @@ from rexray.errors import (
     OutOfRange,
     RexrayError,
     TimedOut,
+    Unavailable,
     Unsupported,
 )
 from rexray.paths import find_paths
 from rexray.settings import Sources
-from rexray.types import MountRequest, Snapshot, SnapshotGroup, Volume, VolumeId, VolumeSpec
+from rexray.types import (
+    Attachment,
+    InstanceId,
+    MountRequest,
+    Snapshot,
+    SnapshotGroup,
+    SnapshotId,
+    Volume,
+    VolumeId,
+    VolumeSpec,
+)
 from rexray_driver_loop.settings import LoopSettings
 from rexray_driver_loop.storage import LoopStorage
 from service_parts import BRIDGE, Daemon
@@ -831,3 +843,120 @@ def test_docker_leaves_attached_what_an_orchestrator_has_attached_after_it(orche
     orchestrator.stage("data", mount(), context)
     orchestrator.publish("data", mount(), "target")
     orchestrator.down("data")
+
+
+class Interrupted(Slow):
+    """A platform whose operations have steps, after the first of which a call may fail once."""
+
+    failing = False
+    gone: Collection[SnapshotId] = ()
+
+    def create(self, spec: VolumeSpec) -> Volume:
+        """A copy is made as large as its source, and grows then."""
+        volume = super().create(replace(spec, size_bytes=0) if spec.source_volume else spec)
+        self._fail()
+        return self.expand(volume.id, spec.size_bytes) if volume.size_bytes < spec.size_bytes else volume
+
+    def attach(
+        self,
+        volume_id: VolumeId,
+        instance_id: InstanceId,
+        *,
+        device: str = "",
+        read_only: bool = False,
+        force: bool = False,
+    ) -> Attachment:
+        self._fail()
+        return super().attach(volume_id, instance_id, device=device, read_only=read_only, force=force)
+
+    def snapshots(
+        self, *, volume_id: VolumeId | None = None, snapshot_id: SnapshotId | None = None
+    ) -> Iterator[Snapshot]:
+        found = super().snapshots(volume_id=volume_id, snapshot_id=snapshot_id)
+        return (snapshot for snapshot in found if snapshot.id not in self.gone)
+
+    def snapshot_group(self, group_id: SnapshotId) -> SnapshotGroup:
+        """A group is what there is of its members."""
+        group = super().snapshot_group(group_id)
+        return replace(group, snapshots=tuple(item for item in group.snapshots if item.id not in self.gone))
+
+    def remove_snapshot_group(self, group_id: SnapshotId) -> None:
+        if self.failing:
+            self.gone = {super().snapshot_group(group_id).snapshots[0].id}
+        self._fail()
+        super().remove_snapshot_group(group_id)
+
+    def _fail(self) -> None:
+        failing, self.failing = self.failing, False
+        if failing:
+            raise Unavailable("the platform is away")
+
+
+@pytest.fixture
+def interrupted(bridge: SlowBridge) -> Interrupted:
+    """The platform of the bridge."""
+    bridge.slow = storage = Interrupted(bridge.slow._settings)
+    return storage
+
+
+def test_a_larger_copy_that_was_interrupted_is_finished_by_the_same_call(
+    interrupted: Interrupted, local: Orchestrator
+) -> None:
+    local.create("source", mount(), size=64 << 20)
+    source = pb.VolumeContentSource(volume=pb.VolumeContentSource.VolumeSource(volume_id="source"))
+    interrupted.failing = True
+    with pytest.raises(Unavailable):
+        local.create("copy", mount(), size=128 << 20, volume_content_source=source)
+    for _ in range(2):
+        assert local.create("copy", mount(), size=128 << 20, volume_content_source=source).capacity_bytes == 128 << 20
+    smaller = pb.CapacityRange(required_bytes=64 << 20, limit_bytes=100 << 20)
+    with pytest.raises(AlreadyExists, match="134217728 bytes"):
+        local.create("copy", mount(), capacity_range=smaller, volume_content_source=source)
+    with pytest.raises(AlreadyExists, match="67108864 bytes"):
+        local.create("source", mount(), size=128 << 20)
+
+
+def test_a_group_snapshot_whose_deletion_was_interrupted_is_deleted_by_the_same_call(
+    interrupted: Interrupted, local: Orchestrator
+) -> None:
+    for name in ("a", "b", "c"):
+        local.create(name, mount(), size=1 << 20)
+    alone = local.call(rpc.CREATE_SNAPSHOT, pb.CreateSnapshotRequest(name="alone", source_volume_id="c")).snapshot
+    take = pb.CreateVolumeGroupSnapshotRequest(name="both", source_volume_ids=["a", "b"])
+    group = local.call(rpc.CREATE_VOLUME_GROUP_SNAPSHOT, take).group_snapshot
+    members = [snapshot.snapshot_id for snapshot in group.snapshots]
+
+    def delete(*snapshot_ids: str) -> None:
+        request = pb.DeleteVolumeGroupSnapshotRequest(group_snapshot_id="both", snapshot_ids=snapshot_ids)
+        local.call(rpc.DELETE_VOLUME_GROUP_SNAPSHOT, request)
+
+    interrupted.failing = True
+    with pytest.raises(Unavailable):
+        delete(*members)
+    for others in ([*members, alone.snapshot_id], members[:1], ["unknown"]):
+        with pytest.raises(InvalidRequest, match="snapshot_ids"):
+            delete(*others)
+    get = pb.GetVolumeGroupSnapshotRequest(group_snapshot_id="both", snapshot_ids=members)
+    with pytest.raises(InvalidRequest, match="snapshot_ids"):
+        local.call(rpc.GET_VOLUME_GROUP_SNAPSHOT, get)
+    for _ in range(2):
+        delete(*members)
+    listed = local.call(rpc.LIST_SNAPSHOTS, pb.ListSnapshotsRequest()).entries
+    assert [entry.snapshot.snapshot_id for entry in listed] == [alone.snapshot_id]
+
+
+@pytest.mark.parametrize("attached_before", [True, False])
+def test_an_attach_that_fails_leaves_the_claim_of_the_one_that_stands(
+    interrupted: Interrupted, local: Orchestrator, bridge: SlowBridge, attached_before: bool
+) -> None:
+    """Docker leaves attached what an orchestrator has attached, and nothing else."""
+    local.create("data", mount())
+    volumes = bridge.volume_driver()
+    volumes.mount(MountRequest(name="data", holder="c1"))
+    if attached_before:
+        local.attach("data", mount())
+    interrupted.failing = True
+    with pytest.raises(Unavailable):
+        local.attach("data", mount())
+    volumes.unmount("data", "c1")
+    assert bool(interrupted.attachments(VolumeId("data"))) == attached_before

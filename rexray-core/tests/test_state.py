@@ -28,6 +28,18 @@ def test_what_is_not_there_is_none_and_forgetting_it_is_fine(tmp_path: Path) -> 
     records.forget("data")
 
 
+def test_a_record_is_found_by_its_volumes_id_and_the_mounted_one_of_several(tmp_path: Path) -> None:
+    records = Records(tmp_path / "x")
+    assert records.of_volume("vol-1") is None
+    mounted = Record(name="b", volume_id="vol-1").published_as("c1")
+    for record in (Record(name="a", volume_id="vol-1"), mounted, Record(name="c", volume_id="vol-1")):
+        records.save(record)
+    assert records.of_volume("vol-1") == mounted
+    assert records.of_volume("b") is None
+    records.forget("b")
+    assert records.of_volume("vol-1") == Record(name="c", volume_id="vol-1")
+
+
 def test_holders_of_an_earlier_boot_are_gone_and_the_interruption_is_kept(tmp_path: Path) -> None:
     records = Records(tmp_path)
     records.save(Record(name="data", volume_id="v", published=True, holders=("c1",), boot="earlier"))

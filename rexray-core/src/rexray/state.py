@@ -89,6 +89,7 @@ class Records:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._cached: tuple[int, dict[str, Record]] = (-1, {})
+        self._by_volume: tuple[Mapping[str, Record], dict[str, Record]] = ({}, {})
 
     def load(self, name: str) -> Record | None:
         """The record of a volume, None without one; holders of an earlier boot are gone."""
@@ -144,6 +145,15 @@ class Records:
                 return records
             self._cached = (stamp, records)
         return self._cached[1]
+
+    def of_volume(self, volume_id: str) -> Record | None:
+        """The record of the volume with that id, by whatever name it is kept; of several, the one that is mounted."""
+        records, (of, by_volume) = self.all(), self._by_volume
+        if of is not records:
+            ordered = sorted(records.values(), key=lambda record: record.published)
+            by_volume = {record.volume_id: record for record in ordered}
+            self._by_volume = (records, by_volume)
+        return by_volume.get(volume_id)
 
     def _path(self, name: str) -> Path:
         return self._directory / (file_key(name) + _SUFFIX)

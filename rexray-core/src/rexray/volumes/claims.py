@@ -18,11 +18,15 @@ class Claims:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def add(self, volume_id: VolumeId, instance_id: InstanceId) -> None:
-        """An orchestrator wants the attachment."""
+    def add(self, volume_id: VolumeId, instance_id: InstanceId) -> bool:
+        """An orchestrator wants the attachment; False if that was known."""
         path = self._path(volume_id, instance_id)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.touch()
+        try:
+            path.touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
 
     def drop(self, volume_id: VolumeId, instance_id: InstanceId | None) -> None:
         """It wants the attachment no more, or none of the volume's."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from rexray import faults
@@ -56,7 +57,7 @@ class Creator:
         name = wishes.spec.name
         known, record = find(), self._records.load(name)
         if known is not None:
-            record = _of_volume(record, known)
+            record = self._records.of_volume(known.id) or _of_volume(record, known)
             _refuse_other_wishes(known, wishes, record, here=self._publisher.instance.id)
         if self._settings.create_disable:
             if known is None:
@@ -71,11 +72,13 @@ class Creator:
         with self._quiet.hold([source] if source and known is None else []):
             volume = self._platform.storage.create(wishes.spec if known is None else wishes.of_existing(known))
         faults.point("volume-created")
-        record = replace(record or Record(name=name, volume_id="", context=wishes.context), volume_id=volume.id)
-        if record.context or volume.id != name:
-            self._records.save(record, durable=True)
+        if record is None or record.volume_id != volume.id:
+            context = wishes.context if record is None else record.context
+            record = Record(name=name, volume_id=volume.id, context=context)
+            if record.context or volume.id != name:
+                self._records.save(record, durable=True)
         if UNFORMATTED in wishes.context:
-            self._format(record)
+            self._format(record, wishes, again=known is not None)
         return volume
 
     def is_formatted(self, name: str) -> None:
@@ -95,18 +98,52 @@ class Creator:
             self._records.save(record, durable=True)
         return record
 
-    def _format(self, record: Record) -> None:
-        """Make the filesystem, attached for as long as it takes."""
+    def _format(self, record: Record, wishes: Wishes, *, again: bool) -> None:
+        """Make the filesystem, attached for as long as it takes; ``again`` says that an earlier call may have done so.
+
+        Another host may have made the volume of that name meanwhile, which the platform then gives to both. One that it
+        has is not formatted, and the note is dropped with which a repetition would.
+        """
         preparer = self._publisher.preparer
-        attachment = self._publisher.attach(record)
+        with self._forgotten_if_used(record):
+            attachment = self._publisher.attach(record)
         try:
             source = preparer.connect(attachment)
             if isinstance(source, Device):
-                fs_type = record.context.get("fstype", self._settings.fs_type)
-                self._platform.os.format(source, fs_type, overwrite=True)
+                with self._forgotten_if_used(record):
+                    self._make_filesystem(source, record, wishes, again=again)
         finally:
             self._publisher.detach(record, attachment)
         self.is_formatted(record.name)
+
+    @contextlib.contextmanager
+    def _forgotten_if_used(self, record: Record) -> Iterator[None]:
+        try:
+            yield
+        except (AlreadyExists, InUse):
+            self._records.forget(record.name)
+            raise
+
+    def _make_filesystem(self, device: Device, record: Record, wishes: Wishes, *, again: bool) -> None:
+        """Overwrite what a copy holds; what was made without a source is blank, or it is not what this call made.
+
+        What remains: another host that makes the same copy at the same time, and has written to it and detached it by
+        now, loses that. Nothing on the platform tells the two copies apart.
+        """
+        fs_type = record.context.get("fstype", self._settings.fs_type)
+        if wishes.spec.source_volume or wishes.spec.source_snapshot:
+            if self._publisher.is_shared(record):
+                raise InUse(f"volume {record.name!r} is attached to another instance as well: it is not formatted")
+            self._platform.os.format(device, fs_type, overwrite=True)
+            return
+        try:
+            if not (again and self._platform.os.probe(device) == fs_type):
+                self._platform.os.format(device, fs_type)
+        except AlreadyExists as error:
+            raise AlreadyExists(
+                f"volume {record.name!r} is not blank as what this call makes would be, and was not formatted: it is "
+                "another host's, or remove it, or mount it with --overwriteFS"
+            ) from error
 
 
 def _of_volume(record: Record | None, volume: Volume) -> Record | None:
@@ -123,7 +160,8 @@ def _refuse_other_wishes(volume: Volume, wishes: Wishes, record: Record | None, 
 
     Only what a killed create is known or believed to have made is formatted by its repetition.
     """
-    if UNFORMATTED in wishes.context and not (record and _made_by(record, volume, here)):
+    made = record is not None and record.name == wishes.spec.name and _made_by(record, volume, here)
+    if UNFORMATTED in wishes.context and not made:
         raise AlreadyExists(
             f"volume {volume.name!r} exists: overwritefs formats only what the same call makes; remove it first, or "
             "mount it with --overwriteFS"

@@ -61,10 +61,11 @@ class DefaultVolumes(VolumeDriver):
         claims = Claims(own.lib / "csi" / f"{platform.storage.name}-claims")
         self._publisher = BlockPublisher(platform, settings, mount_root, Locks(paths.run / "device-locks"), claims)
         self._records = Records(own.lib / "docker" / platform.storage.name)
-        self._resolver = Resolver(platform.storage, self._records)
-        self._quiet = QuietVolumes(platform, Locks(paths.run / "locks"))
+        locks = Locks(paths.run / "locks")
+        self._resolver = Resolver(platform.storage, self._records, locks)
+        self._quiet = QuietVolumes(platform, locks)
         self._creator = Creator(settings, platform, self._publisher, self._records, self._quiet)
-        self._holding = Holding(self.name, self._publisher, self._records, Locks(paths.run / "locks"))
+        self._holding = Holding(self.name, self._publisher, self._records, locks)
 
     @classmethod
     def make(cls, sources: Sources) -> Self:
@@ -109,8 +110,9 @@ class DefaultVolumes(VolumeDriver):
         if self._settings.create_implicit and self._resolver.one(request.name) is None:
             self.create(request.name, {})
         key, volume = self._resolver.locate(request.name)
-        request = replace(request, name=key)
-        target = self._holding.mount(request, lambda: self._mountable(request, volume))
+        with self._resolver.naming(key, volume) as key:
+            request = replace(request, name=key)
+            target = self._holding.mount(request, lambda: self._mountable(request, volume))
         if request.overwrite_fs:
             self._creator.is_formatted(key)
         return MountPoint(path=self._publisher.visible(target), source=key, read_only=request.read_only)
@@ -132,11 +134,16 @@ class DefaultVolumes(VolumeDriver):
         return self._publisher.visible(found)
 
     def attach(self, name: str, instance_id: InstanceId, *, force: bool = False) -> Attachment:
-        """Attach to any instance; to this one it is also connected, which tells the device."""
+        """Attach to any instance; to this one it is also connected, which tells the device.
+
+        By force it is not taken from this host while it is mounted here.
+        """
         key, volume = self._resolver.locate(name)
         with self._holding.lock(key, "Attach"):
             record = self._resolver.record(key, volume)
             if self._platform.remote or instance_id != self.instance_id():
+                if force:
+                    self._refuse_mounted(record, name)
                 return self._storage.attach(volume.id, instance_id, force=force)
             preparer = self._publisher.preparer
             was_here = self._publisher.is_attached_here(record)
@@ -154,10 +161,11 @@ class DefaultVolumes(VolumeDriver):
         with self._holding.lock(key, "Detach"):
             record = self._resolver.record(key, volume)
             if self._platform.remote or instance_id != self.instance_id():
+                if self._is_mounted(record) and not self._has(instance_id, volume.id):
+                    self._refuse_mounted(record, name)  # the driver may take that word for another one for this host
                 self._storage.detach(volume.id, instance_id, force=force)
                 return
-            if record.holders or self._publisher.is_published(record):
-                raise InUse(f"volume {name!r} is mounted for {count(record.holders)}: unmount it first")
+            self._refuse_mounted(record, name)
             found = self._storage.attachments(volume.id, instance_id)
             for attachment in found:
                 self._publisher.detach(record, attachment, force=force)
@@ -216,6 +224,17 @@ class DefaultVolumes(VolumeDriver):
             )
         return record
 
+    def _has(self, instance_id: InstanceId, volume_id: VolumeId) -> bool:
+        """Whether the platform says of an instance by exactly that id that it has the volume."""
+        return any(item.instance_id == instance_id for item in self._storage.attachments(volume_id))
+
+    def _is_mounted(self, record: Record) -> bool:
+        return bool(record.holders) or self._publisher.is_published(record)
+
+    def _refuse_mounted(self, record: Record, name: str) -> None:
+        if self._is_mounted(record):
+            raise InUse(f"volume {name!r} is mounted for {count(record.holders)}: unmount it first")
+
     def _settle_unmounted(self, record: Record) -> None:
         """Forget what an interrupted operation still had to undo, for it is not to be undone any more."""
         if record.published and not record.holders and not self._publisher.is_published(record):
@@ -236,8 +255,8 @@ class DefaultVolumes(VolumeDriver):
     @contextlib.contextmanager
     def _hold_mounted(self, volume_id: VolumeId, operation: str) -> Iterator[Record | None]:
         """The record of a volume that is mounted here, by its id; its lock is held, so that it stays as it is."""
-        known = next((item.name for item in self._records.all().values() if item.volume_id == volume_id), None)
-        key = known or self._resolver.locate(volume_id)[0]
+        known = self._records.of_volume(volume_id)
+        key = known.name if known is not None else self._resolver.locate(volume_id)[0]
         with self._holding.lock(key, operation):
             record = self._records.load(key)
             mounted = record is not None and record.volume_id == volume_id and record.published

@@ -17,7 +17,7 @@ from rexray.locks import Locks
 from rexray.names import file_key
 from rexray.registry import registry
 from rexray.state import Record
-from rexray.types import Attachment, BlockDevice, Device, Directory, Instance, MountRequest, VolumeId
+from rexray.types import Attachment, BlockDevice, Device, Directory, Instance, InstanceId, MountRequest, VolumeId
 from rexray.volumes.claims import Claims
 from rexray.volumes.mapping import block_devices
 from rexray.volumes.platform import Platform
@@ -138,7 +138,7 @@ class BlockPublisher:
 
     def grow(self, record: Record) -> None:
         """Use all of a mounted volume that has grown: its device, then the filesystem on it."""
-        source = self.preparer.connect(self.attach(record))
+        source = self.preparer.connect(self._attachment(record) or self.attach(record))
         if isinstance(source, Device) and not record.read_only:
             self._platform.os.grow(source, self.target(record))
 
@@ -189,20 +189,30 @@ class BlockPublisher:
                 self._platform.os.thaw(self.target(record))
 
     def attach(self, record: Record, *, force: bool = False) -> Attachment:
-        """Attach to this host; attached here already is success, and what is on its way is the driver's to wait for."""
+        """Attach to this host; attached here already, and nowhere else, is success.
+
+        What is on its way is the driver's to wait for, and what other instances have as well is its to judge: ``InUse``
+        unless the volume may have several.
+        """
         found = self._attachment(record)
-        if found is not None and found.status not in _ON_ITS_WAY:
+        stands = found is not None and found.status not in _ON_ITS_WAY
+        if found is not None and stands and not self.is_shared(record):
             return found
         volume_id, here = VolumeId(record.volume_id), self.instance.id
-        device = self._platform.node.next_device()
+        device = "" if stands else self._platform.node.next_device()
         attachment = within(
             self._settings.attach_timeout,
             working_on(volume_id),
             lambda: self._platform.storage.attach(volume_id, here, device=device, force=force),
-            undo=lambda _: self._platform.storage.detach(volume_id, here),
+            undo=None if stands else lambda _: self._platform.storage.detach(volume_id, here),
         )
-        registry().tell("rexray_volume_attached", driver=self._platform.storage.name, attachment=attachment)
+        if not stands:
+            registry().tell("rexray_volume_attached", driver=self._platform.storage.name, attachment=attachment)
         return attachment
+
+    def is_shared(self, record: Record) -> bool:
+        """Whether a volume that is attached here is attached to another instance as well."""
+        return len(self._attachments(record, None)) > 1
 
     def detach(self, record: Record, attachment: Attachment, *, force: bool = False) -> None:
         """Disconnect the device and detach from this host; ``InUse`` while anything of it is mounted."""
@@ -223,10 +233,13 @@ class BlockPublisher:
         registry().tell("rexray_volume_detached", driver=self._platform.storage.name, **event)
 
     def _attachment(self, record: Record) -> Attachment | None:
-        volume_id, here = VolumeId(record.volume_id), self.instance.id
-        ask = functools.partial(self._platform.storage.attachments, volume_id, here)
-        found = within(self._settings.attach_timeout, working_on(volume_id), ask)
+        found = self._attachments(record, self.instance.id)
         return found[0] if found else None
+
+    def _attachments(self, record: Record, instance_id: InstanceId | None) -> tuple[Attachment, ...]:
+        volume_id = VolumeId(record.volume_id)
+        ask = functools.partial(self._platform.storage.attachments, volume_id, instance_id)
+        return within(self._settings.attach_timeout, working_on(volume_id), ask)
 
     def _make_root(self, target: Path, *, read_only: bool) -> None:
         """The directory inside the volume that callers get, where one is configured; no link leads out of it."""

@@ -1,13 +1,20 @@
 """Which volume a name or an id means, and which record is that volume's.
 
 Records, locks and mount points bear a volume's name where the platform has one volume of that name, and its id where it
-has several, as clouds may. A record is good for the volume whose id it has, and for no other one of the same name.
+has several, as clouds may. A record is good for the volume whose id it has, and for no other one of the same name. A
+volume that is found by several names, as where the platform shortens long ones, goes on under the first of them.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+from collections.abc import Iterator
+
 from rexray.drivers import StorageDriver
 from rexray.errors import Busy, InvalidRequest, NotFound
+from rexray.holding import LOCK_SECONDS
+from rexray.locks import Locks
 from rexray.names import check_volume_name, file_key
 from rexray.state import Record, Records
 from rexray.types import Volume, VolumeId
@@ -16,9 +23,10 @@ from rexray.types import Volume, VolumeId
 class Resolver:
     """Finds volumes of one storage driver and their records."""
 
-    def __init__(self, storage: StorageDriver, records: Records) -> None:
+    def __init__(self, storage: StorageDriver, records: Records, locks: Locks) -> None:
         self._storage = storage
         self._records = records
+        self._locks = locks
 
     def one(self, name: str) -> Volume | None:
         """The volume of that name, if there is one; several are an ``InvalidRequest`` with their ids."""
@@ -36,7 +44,16 @@ class Resolver:
     def locate(self, name: str) -> tuple[str, Volume]:
         """The volume of that name or id, and the name of its record."""
         volume = self.volume(name)
-        return self._key(volume, alone=name == volume.name), volume
+        known = self.known(volume)
+        return known.name if known is not None else self._key(volume, alone=name == volume.name), volume
+
+    @contextlib.contextmanager
+    def naming(self, key: str, volume: Volume) -> Iterator[str]:
+        """The name of the volume's record, ``key`` unless it has got one; nobody gives it another meanwhile."""
+        lock = "naming-" + hashlib.sha256(volume.id.encode()).hexdigest()
+        with self._locks.hold(lock, owner=f"Mount of {key!r}", timeout=LOCK_SECONDS):
+            known = self.known(volume)
+            yield known.name if known is not None else key
 
     def held_name(self, name: str) -> str:
         """The name of the record that a volume is held by, whether the platform still knows the volume or not."""
@@ -61,13 +78,8 @@ class Resolver:
         return Record(name=key, volume_id=volume.id)
 
     def known(self, volume: Volume) -> Record | None:
-        """What is on disk about a volume, without asking the platform anything."""
-        records = self._records.all()
-        for key in (volume.name, file_key(volume.name), file_key(volume.id)):
-            record = records.get(key)
-            if record is not None and record.volume_id == volume.id:
-                return record
-        return None
+        """What is on disk about a volume, by whichever of its names, without asking the platform anything."""
+        return self._records.of_volume(volume.id)
 
     def _key(self, volume: Volume, *, alone: bool) -> str:
         by_id = file_key(volume.id)

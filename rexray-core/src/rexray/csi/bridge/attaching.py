@@ -44,8 +44,8 @@ class AttachCalls(ControllerCalls):
         words.capability_of(request)
         if request.readonly and not isinstance(self._storage, ReadOnlyAttach):
             raise InvalidRequest(f"readonly: storage driver {self._storage.name!r} attaches volumes for writing only")
-        self._claims.add(volume_id, instance)
-        with undone_on_error(lambda: self._claims.drop(volume_id, instance)):
+        fresh = self._claims.add(volume_id, instance)  # one that stands keeps its claim when it cannot be had again
+        with undone_on_error(lambda: self._claims.drop(volume_id, instance) if fresh else None):
             attachment = self._storage.attach(
                 volume_id, instance, read_only=request.readonly, force=self._settings.preempt
             )

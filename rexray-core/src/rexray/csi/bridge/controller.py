@@ -162,9 +162,10 @@ class Controller(AttachCalls, SnapshotCalls, HealthCalls):
         return answer
 
     def _create(self, spec: VolumeSpec, wanted: pb.CapacityRange) -> Volume:
-        """The volume; its name's lock is held."""
+        """The volume; its name's lock is held. A copy that is too small may still be growing: that is the driver's."""
         known = self._named(spec.name)
-        if known is not None:
+        copied = spec.source_volume or spec.source_snapshot
+        if known is not None and not (copied and known.size_bytes < wanted.required_bytes):
             _check_fits(known, wanted)
             spec = replace(spec, size_bytes=known.size_bytes)
         with self._quiet([spec.source_volume] if spec.source_volume and known is None else [], "CreateVolume"):

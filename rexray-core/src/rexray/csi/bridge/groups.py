@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import grpc
 
@@ -13,7 +13,7 @@ from rexray.csi.bridge.quieting import Quiet, not_here
 from rexray.csi.bridge.snapshots import refuse_parameters
 from rexray.drivers import StorageDriver
 from rexray.errors import InvalidRequest, NotFound, Unsupported
-from rexray.mixins import GroupSnapshots
+from rexray.mixins import GroupSnapshots, Snapshots
 from rexray.types import SnapshotGroup, SnapshotId, VolumeId
 
 Context = grpc.ServicerContext
@@ -53,10 +53,12 @@ class GroupController:
     def DeleteVolumeGroupSnapshot(
         self, request: pb.DeleteVolumeGroupSnapshotRequest, _: Context
     ) -> pb.DeleteVolumeGroupSnapshotResponse:
-        """Delete a group with its members; a missing one is success."""
+        """Delete a group with its members; a missing one is success, and so is a member that is gone already."""
         group_id = SnapshotId(words.required(request.group_snapshot_id, "group_snapshot_id"))
         with contextlib.suppress(NotFound):
-            _check_members(self._groups.snapshot_group(group_id), request.snapshot_ids)
+            group = self._groups.snapshot_group(group_id)
+            gone = {given for given in request.snapshot_ids if self._is_gone(group, given)}
+            _check_members(group, request.snapshot_ids, gone)
         self._groups.remove_snapshot_group(group_id)
         return pb.DeleteVolumeGroupSnapshotResponse()
 
@@ -67,6 +69,15 @@ class GroupController:
         group = self._groups.snapshot_group(SnapshotId(words.required(request.group_snapshot_id, "group_snapshot_id")))
         _check_members(group, request.snapshot_ids)
         return pb.GetVolumeGroupSnapshotResponse(group_snapshot=self._describe(group))
+
+    def _is_gone(self, group: SnapshotGroup, snapshot_id: str) -> bool:
+        """Whether there is no such snapshot, as of a group whose deletion was interrupted."""
+        if any(member.id == snapshot_id for member in group.snapshots) or not isinstance(self._storage, Snapshots):
+            return False
+        try:
+            return not any(self._storage.snapshots(snapshot_id=SnapshotId(snapshot_id)))
+        except NotFound:
+            return True
 
     def _describe(self, group: SnapshotGroup) -> pb.VolumeGroupSnapshot:
         found = pb.VolumeGroupSnapshot(
@@ -79,7 +90,7 @@ class GroupController:
         return found
 
 
-def _check_members(group: SnapshotGroup, given: Sequence[str]) -> None:
+def _check_members(group: SnapshotGroup, given: Sequence[str], gone: Collection[str] = ()) -> None:
     members = {snapshot.id for snapshot in group.snapshots}
-    if given and set(given) != members:
+    if given and set(given) - set(gone) != members:
         raise InvalidRequest(f"snapshot_ids are not those of group snapshot {group.id!r}: {', '.join(sorted(members))}")
