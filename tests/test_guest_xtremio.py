@@ -14,8 +14,8 @@ from uml_parts import run_tests
 @pytest.mark.needs("uml")
 def test_the_node_driver_in_a_guest(tmp_path: Path, tool: Callable[[str], str]) -> None:
     """What this host can do too is tested on it."""
-    tests = "rexray-driver-xtremio/tests/test_iscsi.py"
-    ended = run_tests(tmp_path, tests, linux=tool("linux.uml"), timeout=400)
+    tests = "tests/test_xtremio_iscsi.py"
+    ended = run_tests(tmp_path, tests, linux=tool("linux.uml"), timeout=900)
     assert ended.status == 0, ended.console
     assert ended.skipped == (), ended.console
     for how in ("raw", "multipath", "mapper"):

@@ -24,11 +24,15 @@ named = dict(zip(words, words[1:]))
 if "-T" in named:
     address, port = named["-p"].rsplit(":", 1)
     record = root / "etc/iscsi/nodes" / named["-T"] / f"{{address.strip('[]')}},{{port}}"
+    if named.get("-o") != "new" and not record.exists():
+        sys.exit(21)
 if named.get("-o") == "new":
-    record.parent.mkdir(parents=True)
+    record.parent.mkdir(parents=True, exist_ok=True)
     lines = ["# BEGIN RECORD", "node.startup = automatic", "node.session.auth.authmethod = None", "# END RECORD", ""]
     record.write_text("\\n".join(lines))
     record.chmod(0o644)
+if "--logout" in words:
+    sys.exit(int((root / "logout").read_text()))
 if "--login" in words:
     (root / "record").write_text(record.read_text())
     status = int((root / "status").read_text())
@@ -48,7 +52,7 @@ class Host:
 
     def node(self, **settings: object) -> XtremIoNode:
         chosen = XtremIoSettings(**settings)  # type: ignore[arg-type] # a test's word
-        return XtremIoNode(chosen, sys=self.sys, dev=self.dev, etc=self.etc)
+        return XtremIoNode(chosen, sys=self.sys, dev=self.dev, etc=self.etc, var=self.root / "var")
 
     def write(self, path: str, text: str) -> None:
         file = self.sys / path
@@ -108,6 +112,7 @@ class Host:
         """One that makes records and ends each login so."""
         self.program("iscsiadm", ISCSIADM.format(python=sys.executable, root=str(self.root)))
         (self.root / "status").write_text(str(status))
+        (self.root / "logout").write_text("0")
 
     def said(self) -> list[str]:
         """What iscsiadm was told."""

@@ -21,7 +21,7 @@ CREATE = ("xtremio-create-asking", "xtremio-create-asked")
 COPY = ("xtremio-copy-asking", "xtremio-copy-asked", "xtremio-copy-found")
 GROW = ("xtremio-grow-asking", "xtremio-grown")
 RENAME = ("xtremio-rename-asking", "xtremio-renamed")
-DELETE = ("xtremio-delete-asking",)
+DELETE = ("xtremio-gone-asking", "xtremio-gone-asked", "xtremio-delete-asking")
 REGISTER = (
     "xtremio-group-asking",
     "xtremio-group-asked",
@@ -129,7 +129,7 @@ OPERATIONS = {
     "grow": Operation(prepare=growing, points=GROW, names=["data 3"]),
     "remove": Operation(prepare=removing, points=DELETE, names=[]),
     "attach": Operation(prepare=attaching, points=REGISTER + ATTACH, names=["data 1"], mapped=MINE),
-    "attach by force": Operation(prepare=taking, points=DETACH + ATTACH, names=["data 1"], mapped=MINE),
+    "attach by force": Operation(prepare=taking, points=ATTACH + DETACH, names=["data 1"], mapped=MINE),
     "detach": Operation(prepare=detaching, points=DETACH, names=["data 1"]),
     "roll back": Operation(prepare=rolling_back, points=ROLLBACK, names=KEPT, versions=V2),
 }
@@ -162,7 +162,7 @@ def test_every_fault_point_of_the_storage_driver_is_swept() -> None:
     folder = Path(rexray_driver_xtremio.__file__).parent
     there = {
         found
-        for file in ("base", "copying", "making", "snapshots", "rollback", "registering", "attaching")
+        for file in ("base", "copying", "making", "snapshots", "rollback", "registering", "mapping", "deleting")
         for found in re.findall(r'faults\.point\("([^"]+)"\)', (folder / f"{file}.py").read_text())
     }
     assert there == {point for _, _, point in cases()}

@@ -164,7 +164,7 @@ def test_fibre_channel_needs_a_scan_of_its_ports_alone(host: Host) -> None:
     assert host.read("class/scsi_host/host5/scan") == ""
     with pytest.raises(TimedOut):
         host.node().connect(replace(FC, fields={"lun": "300"}), deadline=0.1)
-    assert host.read("class/scsi_host/host4/scan") == "- - -"
+    assert host.read("class/scsi_host/host4/scan") == f"- - {0x4000 | 300}"
     host.disk("sdb", where="host4/rport-4:0-1", lun=0x4000 + 300)
     found = host.node().connect(replace(FC, fields={"lun": "300"}), deadline=5)
     assert found == Device(identity=DeviceIdentity(wwn=f"naa.{NAA}"))
@@ -284,6 +284,90 @@ def test_another_hosts_attachment_is_no_business_of_this_one(host: Host) -> None
     host.disk("sdb")
     host.node().disconnect(theirs)
     assert host.read("devices/host2/session1/target2:0:0/2:0:0:1/delete") == ""
+
+
+def test_case_makes_no_other_initiator(host: Host) -> None:
+    host.session()
+    host.disk("sdb")
+    shouted = replace(attached(), instance_id=InstanceId(IQN.upper()))
+    assert host.node().connect(shouted, deadline=5) == Device(identity=DeviceIdentity(wwn=f"naa.{NAA}"))
+    with pytest.raises(Unavailable, match=r"cannot flush .*sdb: No such file"):
+        host.node().disconnect(shouted)
+    assert host.read("devices/host2/session1/target2:0:0/2:0:0:1/delete") == ""
+
+
+@pytest.mark.parametrize("setting", ["10.0.0.2", "10.0.0.2:3260", "[FD00:0:0:0:0:0:0:2]:3260", "[fd00::2]", "fd00::2"])
+def test_only_the_portals_of_the_setting_are_used(host: Host, setting: str) -> None:
+    host.iscsiadm(1)
+    second = "10.0.0.2:3260" if "." in setting else "[fd00:0::2]:3260"
+    offered = attached(portals=f"10.0.0.1:3260,{second}", targets=f"{TARGET},{TARGET}")
+    with pytest.raises(Unavailable, match="log in to"):
+        host.node(portals=(setting,)).connect(offered, deadline=5)
+    assert {line.split()[5] for line in host.said()} == {second.replace("fd00:0::", "fd00::")}
+
+
+def test_portals_that_the_array_does_not_have(host: Host) -> None:
+    host.iscsiadm(0)
+    with pytest.raises(SettingsError, match=r"none of 10\.0\.0\.9, 10\.0\.0\.1:3261 is among .* 10\.0\.0\.1:3260:"):
+        host.node(portals=("10.0.0.9", "10.0.0.1:3261")).connect(attached(), deadline=5)
+    with pytest.raises(SettingsError, match=r"xtremio\.portals: '10\.0\.0\.1:x' is no portal such as"):
+        host.node(portals=("10.0.0.1:x",)).connect(attached(), deadline=5)
+    assert host.said() == []
+    with pytest.raises(NotReady, match="no Fibre Channel port"):
+        host.node(portals=("10.0.0.9",)).connect(FC, deadline=5)
+
+
+def test_a_record_that_iscsiadm_does_not_see_is_no_obstacle(host: Host) -> None:
+    """iscsiadm looks into one folder, and what an earlier installation left is in the other."""
+    host.iscsiadm(1)
+    stale = host.root / "var/lib/iscsi/nodes" / TARGET / "10.0.0.1,3260,1"
+    stale.mkdir(parents=True)
+    with pytest.raises(Unavailable, match="it says no"):
+        host.node().connect(attached(), deadline=5)
+    assert [line.split()[-1] for line in host.said()] == ["--login", "new", "--login"]
+    assert "node.startup = manual" in (host.root / "record").read_text()
+    host.node().disconnect(attached())
+    assert list((host.etc / "iscsi/nodes").iterdir()) == []
+    assert stale.exists()
+
+
+@pytest.mark.parametrize("status", [0, 20, 21])
+def test_a_session_that_does_not_end_stays_noted(host: Host, status: int) -> None:
+    host.iscsiadm(1)
+    with pytest.raises(Unavailable):
+        host.node().connect(attached(), deadline=5)
+    host.session()
+    (host.root / "logout").write_text(str(status))
+    for _ in range(2):
+        host.node().disconnect(attached())
+        assert host.said()[-1] == "-m session -r 1 --logout"
+        assert (host.etc / "iscsi/nodes" / TARGET / "10.0.0.1,3260").exists()
+    (host.sys / "class/iscsi_session/session1").unlink()
+    host.node().disconnect(attached())
+    assert list((host.etc / "iscsi/nodes").iterdir()) == []
+
+
+def test_a_session_with_any_device_is_kept(host: Host) -> None:
+    host.iscsiadm(1)
+    with pytest.raises(Unavailable):
+        host.node().connect(attached(), deadline=5)
+    host.session()
+    host.write("devices/host2/session1/target2:0:0/2:0:0:5/type", "1")
+    host.node().disconnect(attached())
+    assert not [line for line in host.said() if "--logout" in line]
+    assert (host.etc / "iscsi/nodes" / TARGET / "10.0.0.1,3260").exists()
+
+
+def test_what_another_program_made_of_the_record_is_no_longer_ours(host: Host) -> None:
+    host.iscsiadm(1)
+    with pytest.raises(Unavailable):
+        host.node().connect(attached(), deadline=5)
+    host.session()
+    file = host.etc / "iscsi/nodes" / TARGET / "10.0.0.1,3260"
+    file.write_text("theirs\n")
+    host.node().disconnect(attached())
+    assert not [line for line in host.said() if "--logout" in line]
+    assert file.read_text() == "theirs\n"
 
 
 def test_the_mapped_device_that_is_asked_for_and_nobody_makes(host: Host) -> None:

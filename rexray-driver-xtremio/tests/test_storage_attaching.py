@@ -53,12 +53,14 @@ def test_an_attachment_has_what_a_node_needs_and_no_secret(xms: Xms, storage: Xt
     attachment = storage.attach(made.id, HERE)
     content = xms.volume("data")
     assert content is not None
+    [entry] = xms.cluster().maps
+    assert 1 <= entry.lun <= 255
     assert attachment == Attachment(
         volume_id=made.id,
         instance_id=HERE,
         token=content["naa-name"],
         fields={
-            "lun": "1",
+            "lun": str(entry.lun),
             "portals": "10.205.68.5:3260,10.205.68.6:3260",
             "targets": f"{TARGET},{TARGET}",
             "sizeBytes": str(1 << 30),

@@ -100,3 +100,39 @@ def outcome(call: Callable[[], R]) -> R | RexrayError:
         return call()
     except RexrayError as error:
         return error
+
+
+def after(xms: Xms, what: str, intrude: Callable[[], object], *, status: int | None = None) -> None:
+    """Do that once, after the first such call and before its answer."""
+    did: list[Call] = []
+
+    def watch(call: Call) -> None:
+        if words(call) == what and not did and status in (None, call.status):
+            did.append(call)
+            intrude()
+
+    xms.on_call.append(watch)
+
+
+def map_there(xms: Xms, name: str, group: str = THERE) -> None:
+    """A host that nobody asked has the volume."""
+    home = xms.cluster()
+    with xms.store.lock:
+        if home.igs.named(group) is None:
+            xms.add_initiator_group(group)
+            xms.add_initiator(group, group, group)
+        volume, found = home.volumes.named(name), home.igs.named(group)
+        assert volume is not None
+        assert found is not None
+        xms.store.map(home, volume, found, home.next_lun(found))
+
+
+def swap(xms: Xms, name: str, other: str, aside: str = "aside") -> None:
+    """Give the name of a volume to another one."""
+    volumes = xms.cluster().volumes
+    with xms.store.lock:
+        first, second = volumes.named(name), volumes.named(other)
+        assert first is not None
+        assert second is not None
+        volumes.rename(first, aside)
+        volumes.rename(second, name)

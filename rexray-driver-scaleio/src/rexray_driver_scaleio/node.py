@@ -118,7 +118,7 @@ class ScaleIoNode(NodeDriver):
     def connect(self, attachment: Attachment, *, deadline: float) -> Device:
         """The volume's device by udev's link, or its node where there is no link and the SDC says whose it is.
 
-        ``WrongDevice`` if the SDC says that the link's device is another volume's, or if its size is not the
+        ``WrongDevice`` if the SDC says that the link's device is another volume's, or if it is smaller than the
         attachment's field ``sizeBytes``. ``NotReady`` if the attachment is another instance's, ``InvalidRequest`` if
         it does not say which volume, or says one of another system than the configured one.
         """

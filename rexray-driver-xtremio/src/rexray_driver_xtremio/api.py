@@ -8,20 +8,19 @@ told by its href. (goxtremio, OpenStack Cinder's driver for XtremIO, XtremIO.Uti
 
 from __future__ import annotations
 
-import random
 import re
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
 from rexray.errors import NotFound, RexrayError, SettingsError, Unsupported
-from rexray.http import Server, basic
+from rexray.http import NoAnswer, Server, basic
 from rexray_driver_xtremio.refusals import MISSING, NO_PATH, content_of, is_busy, said, strange
 from rexray_driver_xtremio.settings import XtremIoSettings
 from rexray_driver_xtremio.things import Content, Parser, T
+from rexray_driver_xtremio.trying import Pauses
 
 PATH = "/api/json"
 OLDEST = (3, 0)
@@ -30,9 +29,6 @@ FILTERS = (4, 2)
 """The first version that combines filters."""
 GLOBAL = ("clusters", "xms")
 """Types of which the clusters have none of their own."""
-FIRST_PAUSE = 0.2
-LONGEST_PAUSE = 5.0
-"""Seconds between two tries while the array is busy."""
 
 Where = int | str
 """Which object: its index, or its name."""
@@ -56,7 +52,8 @@ class About:
 class Xms:
     """One XMS and one of its clusters, for any number of threads. Nothing is asked before the first call.
 
-    Every method may raise what :func:`rexray_driver_xtremio.refusals.content_of` tells, and ``NotSent``.
+    Every method may raise what :func:`rexray_driver_xtremio.refusals.content_of` tells, and ``NotSent``. What changes
+    something is sent once: ``Busy`` comes back to the caller, who has to look again first.
     """
 
     def __init__(self, settings: XtremIoSettings) -> None:
@@ -113,10 +110,11 @@ class Xms:
         return found
 
     def post(self, kind: str, body: Content) -> tuple[int, ...]:
-        """Make something; the indexes of what was made, as far as they are told."""
-        answer = self._ask("POST", kind, body=body)
-        links = answer.get("links")
-        return tuple(self._index(kind, link) for link in (links if isinstance(links, list) else ()))
+        """Make something; the indexes of what was made, of which there is one at least."""
+        links = self._ask("POST", kind, body=body).get("links")
+        if not isinstance(links, list) or not links or not all(isinstance(link, dict) for link in links):
+            raise NoAnswer(str(strange(f"POST {kind}", self._server.name)))
+        return tuple(self._index(kind, link) for link in links)
 
     def put(self, kind: str, where: Where, body: Content) -> None:
         """Change something."""
@@ -194,7 +192,7 @@ class Xms:
         query: Iterable[tuple[str, str | int]] = (),
         body: Content | None = None,
     ) -> dict[str, Any]:
-        """Make a request, again and again while the array only says that it is busy."""
+        """Make a request; a GET again and again while the array only says that it is busy."""
         path = f"{self._base}{'/v2' if version >= V2 else ''}/types/{kind}"
         words = list(query)
         if isinstance(where, int):
@@ -205,27 +203,22 @@ class Xms:
         headers = {"Authorization": basic(settings.user_name, settings.password.reveal()), "Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/json"
-        until, pause = time.monotonic() + settings.busy_timeout, FIRST_PAUSE
+        reads, pauses = method == "GET", Pauses(settings.busy_timeout)
         while True:
-            answer = self._server.send(method, path, query=words, headers=headers, body=body, seconds=settings.timeout)
-            left = until - time.monotonic()
-            if not is_busy(answer) or left <= 0:
+            answer = self._server.send(
+                method, path, query=words, headers=headers, body=body, seconds=settings.timeout, once=not reads
+            )
+            if not (reads and is_busy(answer) and pauses.wait()):
                 break
-            time.sleep(min(left, pause * random.uniform(0.5, 1.0)))
-            pause = min(pause * 2, LONGEST_PAUSE)
         what = f"{method} {kind}" + (f" {where!r}" if where is not None else "")
-        try:
-            return content_of(answer, method, what, self._server.name)
-        except RexrayError as error:
-            self._hide(error)
-            raise
+        return content_of(answer, method, what, self._server.name, hide=self._hide)
 
-    def _hide(self, error: RexrayError) -> None:
+    def _hide(self, text: str) -> str:
         """Whatever the array repeats of a request, secrets are not shown."""
         for secret in (self._settings.password.reveal(), self._settings.chap_password.reveal()):
-            for part in (error, error.__cause__):
-                if secret and part is not None:
-                    part.args = tuple(str(word).replace(secret, "***") for word in part.args)
+            if secret:
+                text = text.replace(secret, "***")
+        return text
 
     def _entries(self, kind: str, answer: Content) -> list[dict[str, Any]]:
         entries = answer.get(kind)

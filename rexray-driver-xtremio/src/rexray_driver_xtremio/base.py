@@ -8,10 +8,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
 
-from rexray import faults
 from rexray.core_settings import CoreSettings
-from rexray.errors import Busy, InUse, InvalidRequest, NotFound, RexrayError, SettingsError
-from rexray.http import NoAnswer
+from rexray.errors import InUse, NotFound, RexrayError, SettingsError
 from rexray.locks import Locks
 from rexray.settings import Sources
 from rexray.types import InstanceId, Volume, VolumeId
@@ -23,9 +21,8 @@ from rexray_driver_xtremio.initiator import initiator_name
 from rexray_driver_xtremio.refusals import said
 from rexray_driver_xtremio.settings import XtremIoSettings
 from rexray_driver_xtremio.things import Disk, Initiator, Portal
+from rexray_driver_xtremio.trying import Tries
 
-TRIES = 5
-"""How often a change is tried whose answer was lost, or which something else got in the way of."""
 LOCK_SECONDS = 300.0
 WAITERS = 10_000
 """Threads that wait for one name: who asks for the same gets the same answer, and the callers' pools limit them."""
@@ -130,40 +127,9 @@ class XtremIoCalls:
             holders = ", ".join(Hosts(self._initiators(), (), here=self._here).holders(disk))
             raise InUse(f"{what} is attached to {holders}: detach it first")
 
-    def _delete(self, guid: str, what: str, *, snapshot: bool) -> None:
-        """Delete exactly that volume or snapshot, if it is attached nowhere; a missing one is success.
-
-        It is looked at right before. What is sent is its name: an index may be the next volume's by then.
-        """
-        failed: RexrayError | None = None
-        for _ in range(TRIES):
-            disk = self._disk(guid)
-            if disk is None:
-                return
-            if disk.is_snapshot != snapshot:
-                kind = "snapshot" if disk.is_snapshot else "volume"
-                raise InvalidRequest(f"{what}: that is the id of a {kind}, and nothing was done")
-            self._refuse_mapped(disk, what)
-            faults.point("xtremio-delete-asking")
-            try:
-                self._xms.delete("volumes", disk.ref.word)
-            except (NoAnswer, NotFound) as error:
-                failed = error
-            except RexrayError as error:
-                raise self._undeletable(guid, what, error) from error.__cause__
-            else:
-                return
-        raise failed or Busy(what)
-
-    def _undeletable(self, guid: str, what: str, error: RexrayError) -> RexrayError:
-        """The array's refusal; with its reason, where what the array tells of the volume has one."""
-        disk = self._disk(guid) if said(error) else None
-        if disk is not None:
-            self._refuse_mapped(disk, what)
-            if disk.copies:
-                names = ", ".join(copy.name for copy in disk.copies)
-                return InUse(f"{what} cannot be deleted while it has snapshots or clones ({names}): {error}")
-        return error
+    def _tries(self) -> Tries:
+        """The tries of one change."""
+        return Tries(self._settings.busy_timeout)
 
 
 def _here(settings: XtremIoSettings) -> InstanceId | None:

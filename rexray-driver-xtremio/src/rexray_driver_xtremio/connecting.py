@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Self
 
 from rexray import faults
-from rexray.errors import InUse, InvalidRequest, NotReady, TimedOut, Unavailable, WrongDevice
+from rexray.errors import Busy, InUse, InvalidRequest, NotReady, TimedOut, Unavailable, WrongDevice
 from rexray.types import Attachment
-from rexray_driver_xtremio.iscsi import Portal, Session, Sessions, portals_of
+from rexray_driver_xtremio.flushing import flush
+from rexray_driver_xtremio.iscsi import Session, Sessions
 from rexray_driver_xtremio.multipath import Map, Multipath
 from rexray_driver_xtremio.paths import NAA, Disk, Disks, names_in, scan
+from rexray_driver_xtremio.portals import Portal, chosen, portals_of
 from rexray_driver_xtremio.settings import XtremIoSettings
 from rexray_driver_xtremio.using import Users
 
@@ -24,7 +26,7 @@ log = logging.getLogger(__name__)
 
 _SHORTEST_WAIT, _LONGEST_WAIT = 0.05, 0.5
 _PROBE_SECONDS = 5.0
-"""How long a disk that the kernel is still making is waited for, where there is another one."""
+"""How long a disk that the kernel is still making is waited for, or one that is to go, where there is another one."""
 _NUMBER = re.compile(r"[0-9]{1,19}")
 
 
@@ -39,8 +41,11 @@ class Wanted:
     size_bytes: int
 
     @classmethod
-    def of(cls, attachment: Attachment) -> Self:
-        """What the attachment says; ``InvalidRequest`` names what it lacks."""
+    def of(cls, attachment: Attachment, settings: XtremIoSettings) -> Self:
+        """What the attachment says, of its portals those that this host uses; ``InvalidRequest`` names what it lacks.
+
+        ``SettingsError`` if no portal is left.
+        """
         said = f"the attachment of {attachment.volume_id!r}"
         if not NAA.fullmatch(attachment.token):
             raise InvalidRequest(f"{said} has the token {attachment.token!r}, not a NAA such as 514f0c5e38800001")
@@ -52,19 +57,20 @@ class Wanted:
             volume_id=attachment.volume_id,
             naa=attachment.token,
             lun=int(numbers["lun"]),
-            portals=portals_of(attachment),
+            portals=chosen(portals_of(attachment), settings.portals),
             size_bytes=int(numbers["sizeBytes"] or 0),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class _Progress:
-    """What one connect has done since it began: which portals failed it, which disks it read again, and removed."""
+    """What one connect did since it began: which portals failed it, which disks it read again, removed, saw unused."""
 
     started: float = field(default_factory=time.monotonic)
     failed: set[Portal] = field(default_factory=set)
     fresh: set[Path] = field(default_factory=set)
     dropped: set[Path] = field(default_factory=set)
+    idle: set[Path] = field(default_factory=set)
 
 
 class Connector:
@@ -114,13 +120,12 @@ class Connector:
             if user := self._users.of(found, disks):
                 raise InUse(f"volume {volume_id!r} is in use on this host: {user}")
             if found is not None:
+                flush(self._disks, found.node, disks, until)
                 self._remove_map(found, disks, until)
                 continue  # to look at its disks as what they are now
             if self._settings.multipath and disks[0].name and self._disks.is_alive(disks[0]):
                 self._multipath.forget(disks[0], until)
-            for disk in disks:
-                self._remove(disk, until)
-                faults.point("xtremio-path-removed")
+            self._remove(disks, until)
 
     def let_go_idle(self, until: float) -> None:
         """End the sessions that nothing hangs on any more."""
@@ -200,8 +205,8 @@ class Connector:
             return "the kernel is still making its disks"
         found = self._multipath.find(wanted.naa)
         if found is None and not self._settings.multipath and not self._settings.device_mapper:
-            self._drop_dead(disks, live, until)
-            return self._too_small(wanted, self._disks.size(live[0].name))
+            said = self._drop_dead(disks, live, progress, until)
+            return said or self._too_small(wanted, self._disks.size(live[0].name))
         return self._settle_map(wanted, found, live, until)
 
     def _settle_map(self, wanted: Wanted, found: Map | None, live: list[Disk], until: float) -> str:
@@ -226,11 +231,22 @@ class Connector:
             return ""
         return f"its device has {size} bytes, not {wanted.size_bytes}"
 
-    def _drop_dead(self, disks: list[Disk], live: list[Disk], until: float) -> None:
-        """Remove disks that do not answer: without multipath, any of the disks may be the one that is mounted."""
+    def _drop_dead(self, disks: list[Disk], live: list[Disk], progress: _Progress, until: float) -> str:
+        """Remove disks that do not answer: without multipath, any of the disks may be the one that is mounted.
+
+        What is missing, if anything: what was written to one of them has to arrive first.
+        """
         for disk in disks:
-            if disk not in live and not self._users.of(None, [disk]):
-                self._disks.delete(disk, until - time.monotonic())
+            if disk in live or (disk.home not in progress.idle and self._users.of(None, [disk])):
+                continue
+            progress.idle.add(disk.home)  # from now on its flush has it open
+            try:
+                if disk.name:
+                    flush(self._disks, disk.node, [disk], min(until, time.monotonic() + _PROBE_SECONDS))
+            except (Busy, TimedOut, Unavailable) as error:
+                return str(error)
+            self._disks.delete(disk, until - time.monotonic())
+        return ""
 
     def _remove_map(self, found: Map, disks: list[Disk], until: float) -> None:
         """Remove a multipath device that nobody uses; what waits for disks that do not answer must not hold it."""
@@ -242,7 +258,11 @@ class Connector:
         self._multipath.remove(found, until)
         faults.point("xtremio-map-removed")
 
-    def _remove(self, disk: Disk, until: float) -> None:
-        if disk.name and self._disks.is_alive(disk):
-            self._disks.flush(disk, until - time.monotonic())
-        self._disks.delete(disk, until - time.monotonic())
+    def _remove(self, disks: list[Disk], until: float) -> None:
+        """Remove disks once what was written to each has arrived, those first that answer."""
+        is_flushed = False
+        for disk in sorted(disks, key=lambda disk: not self._disks.is_alive(disk)):
+            if disk.name:
+                is_flushed |= flush(self._disks, disk.node, [disk], until, is_elsewhere=is_flushed)
+            self._disks.delete(disk, until - time.monotonic())
+            faults.point("xtremio-path-removed")

@@ -11,14 +11,14 @@ until its maker, or who repeats the call, goes on.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from rexray import faults
-from rexray.errors import AlreadyExists, Busy, InvalidRequest, NotFound, RexrayError, Unavailable
+from rexray.errors import AlreadyExists, Busy, NotFound, RexrayError, Unavailable
 from rexray.http import NoAnswer
 from rexray_driver_xtremio import things
-from rexray_driver_xtremio.base import TRIES, XtremIoCalls
-from rexray_driver_xtremio.names import HASH, MARK, digest
-from rexray_driver_xtremio.refusals import MALFORMED, said
+from rexray_driver_xtremio.deleting import DeleteCalls
+from rexray_driver_xtremio.names import GROUP, HASH, MARK, digest, gone_name
 from rexray_driver_xtremio.things import Content, Disk, SnapshotSet
 from rexray_driver_xtremio.wanting import size_word
 
@@ -28,7 +28,7 @@ _MILLISECONDS = re.compile(r"\d{13}")
 """What the array may append instead of the suffix that it is given."""
 
 
-class CopyCalls(XtremIoCalls):
+class CopyCalls(DeleteCalls):
     """What ``create``, ``create_snapshot`` and ``expand`` have in common."""
 
     def _copy(self, source: Disk, name: str, *, read_only: bool, size_bytes: int) -> Disk:
@@ -67,107 +67,155 @@ class CopyCalls(XtremIoCalls):
 
     def _taken(self, set_name: str, mark: str, sources: list[Disk], *, read_only: bool) -> SnapshotSet | None:
         """Copies of the sources, of one moment; None if a copy's name is taken by something else."""
-        body: Content = {
-            "snapshot-set-name": set_name,
-            "snap-suffix": mark,
-            "volume-list": [source.ref.word for source in sources],
-            "snapshot-type": "readonly" if read_only else "regular",
-        }
-        failed: RexrayError | None = None
-        for _ in range(TRIES):
+        tries = self._tries()
+        while True:
+            body: Content = {
+                "snapshot-set-name": set_name,
+                "snap-suffix": mark,
+                "volume-list": [source.ref.word for source in sources],
+                "snapshot-type": "readonly" if read_only else "regular",
+            }
+            made = False
+            failed: RexrayError = Unavailable(f"snapshot set {set_name!r} was made and is not to be found")
             faults.point("xtremio-copy-asking")
             try:
-                self._xms.post("snapshots", body)
-            except (AlreadyExists, NoAnswer) as error:
+                made = bool(self._xms.post("snapshots", body))
+            except (AlreadyExists, Busy, NoAnswer) as error:
                 failed = error
             faults.point("xtremio-copy-asked")
             found = self._set(set_name)
+            if found is not None and made:
+                self._refuse_copies_of_others(found, sources)
             if found is not None or isinstance(failed, AlreadyExists):
                 return found
-        raise failed or Unavailable(f"snapshot set {set_name!r} was made and is not to be found")
+            tries.after(failed, Unavailable)
+            sources = [self._source(source) for source in sources]
+
+    def _source(self, source: Disk) -> Disk:
+        """The source as it is now."""
+        now = self._disk(source.ref.guid)
+        if now is None:
+            raise NotFound(f"{source.ref.name!r} ({source.ref.guid}) was removed while it was to be copied")
+        return now
+
+    def _copies(self, found: SnapshotSet) -> list[Disk]:
+        """What is in a snapshot set."""
+        if len(found.members) == 1:
+            disk = self._disk(found.members[0].guid)
+            return [] if disk is None else [disk]
+        guids = {member.guid for member in found.members}
+        return [disk for disk in self._disks() if disk.ref.guid in guids]
+
+    def _refuse_copies_of_others(self, made: SnapshotSet, sources: list[Disk]) -> None:
+        """Delete copies that this call has just made if they are of something that was called as a source was."""
+        copies, guids = self._copies(made), {source.ref.guid for source in sources}
+        if all(copy.ancestor is not None and copy.ancestor.guid in guids for copy in copies):
+            return
+        for copy in copies:
+            self._delete(copy.ref.guid, f"the copy {copy.ref.name!r}", snapshot=copy.is_snapshot)
+        self._drop_set(made)
+        names = ", ".join(repr(source.ref.name) for source in sources)
+        raise NotFound(f"{names}: what was called so was renamed or removed while it was copied: try again")
 
     def _named_copy(self, source: Disk, name: str) -> Disk:
         """In v1: the copy of that name, made if it is missing."""
-        failed: RexrayError | None = None
-        for _ in range(TRIES):
+        tries, made = self._tries(), -1
+        failed: RexrayError = Unavailable(f"the copy {name!r} was made and is not to be found")
+        while True:
             disk = self._disk_named(name)
             if disk is not None:
                 if disk.ancestor is None or disk.ancestor.guid != source.ref.guid:
+                    if disk.ref.index == made:
+                        self._delete(disk.ref.guid, f"the copy {name!r}", snapshot=disk.is_snapshot)
+                        raise NotFound(
+                            f"{source.ref.name!r} was renamed or removed while it was to be copied: try again"
+                        )
                     raise AlreadyExists(f"{name!r} ({disk.ref.guid}) exists and is no copy of {source.ref.name!r}")
                 return disk
+            if made >= 0:
+                raise failed
             faults.point("xtremio-copy-asking")
             try:
-                self._xms.post("snapshots", {"ancestor-vol-id": source.ref.word, "snap-vol-name": name})
-            except (AlreadyExists, NoAnswer) as error:
-                failed = error
+                made = self._xms.post("snapshots", {"ancestor-vol-id": source.ref.word, "snap-vol-name": name})[0]
+            except RexrayError as error:
+                tries.after(error, AlreadyExists, NoAnswer)
+                source = self._source(source)
             faults.point("xtremio-copy-asked")
-        raise failed or Unavailable(f"the copy {name!r} was made and is not to be found")
 
     def _renamed(self, copy: Disk, name: str) -> Disk:
         """The copy by its own name; what else has that name is returned instead, and the copy is deleted."""
-        failed: RexrayError | None = None
-        for _ in range(TRIES):
-            found = self._disk(copy.ref.guid)
-            if found is None:
-                break
+        tries, again = self._tries(), True
+        failed: RexrayError = Unavailable(f"the copy {copy.ref.name!r} was renamed and is not called {name!r}")
+        while (found := self._disk(copy.ref.guid)) is not None:
             if found.ref.name == name:
                 return found
+            if not again:
+                raise failed
             faults.point("xtremio-rename-asking")
             try:
                 self._rename(found, name)
-            except NoAnswer as error:
-                failed = error
-            except NotFound:
-                continue
-            except AlreadyExists as error:
+            except RexrayError as error:
+                failed, again = error, tries.again(error, AlreadyExists, NoAnswer, NotFound)
+            else:
+                again = False
+            if isinstance(failed, AlreadyExists):
                 other = self._disk_named(name)
                 if other is not None and other.ref.guid != copy.ref.guid:
                     self._delete(copy.ref.guid, f"the copy {copy.ref.name!r}", snapshot=copy.is_snapshot)
                     return other
-                failed = error
             faults.point("xtremio-renamed")
-        raise failed or Busy(f"the copy {name!r} of {copy.ref.name!r} was removed while it was made: try again")
-
-    def _rename(self, disk: Disk, name: str) -> None:
-        """v2 has two words for a name, of which some versions take one only."""
-        if not self._xms.about.v2:
-            self._xms.put("volumes", disk.ref.word, {"vol-name": name})
-            return
-        try:
-            self._xms.put("volumes", disk.ref.word, {"name": name})
-        except InvalidRequest as error:
-            if not said(error).startswith(MALFORMED):
-                raise
-            self._xms.put("volumes", disk.ref.word, {"vol-name": name})
+        raise Busy(f"the copy {name!r} of {copy.ref.name!r} was removed while it was made: try again")
 
     def _grown(self, guid: str, size_bytes: int, what: str) -> Disk:
         """That volume with at least so many bytes."""
-        failed: RexrayError | None = None
-        for _ in range(TRIES):
+        tries, again = self._tries(), True
+        failed: RexrayError = Unavailable(f"{what} was grown and has its old size")
+        while True:
             disk = self._disk(guid)
             if disk is None:
                 raise NotFound(f"{what} does not exist in cluster {self._xms.about.cluster!r}")
             if disk.size_bytes >= size_bytes:
                 return disk
-            if failed is not None and not isinstance(failed, (NoAnswer, NotFound)):
-                break
+            if not again:
+                raise failed
             faults.point("xtremio-grow-asking")
             try:
                 self._xms.put("volumes", disk.ref.word, {"vol-size": size_word(size_bytes)})
             except RexrayError as error:  # it may be that somebody else has made it larger meanwhile
                 failed = error
+                again = tries.again(error, NoAnswer, NotFound)
+            else:
+                again = False
             faults.point("xtremio-grown")
-        raise failed or Unavailable(f"{what} was grown and has its old size")
 
     def _drop_set(self, found: SnapshotSet) -> None:
-        """Delete a set without members; one that has got some is left."""
-        now = self._set(found.ref.name)
-        if now is None or now.ref.guid != found.ref.guid or now.members:
-            return
-        try:
-            self._xms.delete("snapshot-sets", now.ref.word)
-        except NotFound:
-            return
+        """Delete a set without members; one that has got some is left.
+
+        With a set go its members, so that it first gets a name that no other set ever has, as volumes do.
+        """
+        tries = self._tries()
+        gone = gone_name(found.ref.guid, snapshot=False) + (GROUP if found.ref.name.endswith(GROUP) else "")
+        unsure: NoAnswer | None = None
+        while (now := self._set(found.ref.name) or self._set(gone)) is not None:
+            if now.ref.guid != found.ref.guid or now.members:
+                return
+            if unsure is not None:
+                raise NoAnswer(f"{unsure}: snapshot set {now.ref.name!r} may still be deleted: try again")
+            try:
+                if now.ref.name != gone:
+                    self._xms.put("snapshot-sets", now.ref.word, {"new-name": gone})
+                    found = replace(found, ref=replace(found.ref, name=gone))
+                    continue
+                self._xms.delete("snapshot-sets", gone)
+            except NoAnswer as error:
+                if now.ref.name == gone:
+                    unsure = error
+                else:
+                    tries.after(error, NoAnswer)
+            except RexrayError as error:
+                tries.after(error, NotFound)
+            else:
+                return
 
 
 def _is_unnamed(disk: Disk, source: Disk, mark: str) -> bool:

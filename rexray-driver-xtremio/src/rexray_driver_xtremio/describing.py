@@ -33,6 +33,10 @@ class Hosts:
         """The hosts of a mapping; the group's name stands for hosts where the group has none."""
         return self._members.get(mapped.group.guid) or [InstanceId(mapped.group.name)]
 
+    def is_empty(self, mapped: Mapped) -> bool:
+        """Whether the group of a mapping has no hosts."""
+        return mapped.group.guid not in self._members
+
     def holders(self, disk: Disk) -> list[InstanceId]:
         """All hosts that have the disk."""
         return [member for mapped in disk.mappings for member in self.members(mapped)]

@@ -9,8 +9,9 @@ LUNs become devices. Linux, drivers/scsi/scsi_transport_iscsi.c: the sessions ar
 
 from __future__ import annotations
 
+import logging
 import os
-import re
+import secrets
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,12 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rexray import child, faults
-from rexray.errors import InvalidRequest, RexrayError, SettingsError, Unauthorized, Unavailable
-from rexray.types import Attachment
-from rexray_driver_xtremio.initiator import NAME
-from rexray_driver_xtremio.notes import Notes
-from rexray_driver_xtremio.paths import has_disks, names_in, text
+from rexray.errors import RexrayError, SettingsError, Unauthorized, Unavailable
+from rexray_driver_xtremio.notes import Login, Notes
+from rexray_driver_xtremio.paths import has_devices, names_in, text
+from rexray_driver_xtremio.portals import Portal, plain
 from rexray_driver_xtremio.settings import XtremIoSettings
+
+log = logging.getLogger(__name__)
 
 PACKAGE = "open-iscsi"
 
@@ -32,31 +34,10 @@ _LOGGED_IN = "LOGGED_IN"
 _LOGIN_SECONDS, _LOGIN_TRIES = 5, 1
 """How long iscsid waits for a portal's answer, and how often; a portal that is down must not hold up the others."""
 _GRACE_SECONDS = 5.0
-_PORTAL = re.compile(r"\[?([0-9A-Za-z.:-]+?)\]?:(\d{1,5})")
+_LOGOUT_SECONDS = 5.0
+_MAKING_SECONDS = 5.0
+"""How long iscsiadm may take to make a record."""
 _AT_ONCE = 16
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Portal:
-    """One address of the array, and the target that is there."""
-
-    target: str
-    address: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
-
-    @property
-    def key(self) -> str:
-        """Its name among the notes."""
-        return f"{self.target},{self.address},{self.port}"
-
-    @classmethod
-    def of_key(cls, key: str) -> Portal:
-        """The portal of that name."""
-        target, address, port = key.split(",")
-        return cls(target=target, address=address, port=int(port))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,28 +51,6 @@ class Session:
     """Channel and target, as a scan wants them."""
     portal: Portal
     is_up: bool
-
-
-def portals_of(attachment: Attachment) -> tuple[Portal, ...]:
-    """The portals that the attachment names, none for Fibre Channel; ``InvalidRequest`` if they make no sense."""
-    addresses, targets = (_words(attachment, name) for name in ("portals", "targets"))
-    if len(addresses) != len(targets):
-        raise InvalidRequest(
-            f"the attachment of {attachment.volume_id!r} has {len(addresses)} portals and {len(targets)} targets, and "
-            "needs a target for each portal"
-        )
-    return tuple(dict.fromkeys(map(_portal, addresses, targets)))
-
-
-def _words(attachment: Attachment, name: str) -> list[str]:
-    return [word.strip() for word in attachment.fields.get(name, "").split(",") if word.strip()]
-
-
-def _portal(address: str, target: str) -> Portal:
-    match = _PORTAL.fullmatch(address)
-    if match is None or not NAME.fullmatch(target):
-        raise InvalidRequest(f"{address!r} with target {target!r} is no iSCSI portal such as 10.0.0.1:3260 with an IQN")
-    return Portal(target=target, address=match[1], port=int(match[2]))
 
 
 class Sessions:
@@ -108,7 +67,10 @@ class Sessions:
         sessions = self._sys / "class/iscsi_session"
         for name in sorted(names_in(sessions)):
             entry, number = sessions / name, name.removeprefix("session")
-            home = Path(os.path.realpath(entry)).parent.parent
+            try:
+                home = Path(os.path.realpath(entry)).parent.parent
+            except FileNotFoundError:
+                continue  # it has ended meanwhile
             connection = self._sys / "class/iscsi_connection" / f"connection{number}:0"
             port = text(connection / "persistent_port")
             if number.isdecimal() and port.isdecimal():
@@ -119,7 +81,7 @@ class Sessions:
                     place=f"0 {text(entry / 'target_id') or '0'}",
                     portal=Portal(
                         target=text(entry / "targetname"),
-                        address=text(connection / "persistent_address"),
+                        address=plain(text(connection / "persistent_address")),
                         port=int(port),
                     ),
                     is_up=text(entry / "state") == _LOGGED_IN,
@@ -144,25 +106,44 @@ class Sessions:
             return {portal: error for portal, error in zip(missing, errors, strict=True) if error is not None}
 
     def let_go_idle(self, until: float) -> None:
-        """Log out of the sessions that REX-Ray logged in to and that no disk hangs on, and delete its records."""
-        if self._notes.logins():
-            with self._notes.changing_logins(until):
-                self._let_go_idle(until)
+        """Log out of the sessions that REX-Ray logged in to and that no device hangs on, and delete its records.
 
-    def _let_go_idle(self, until: float) -> None:
-        for key, is_our_record in self._notes.logins().items():
-            portal = Portal.of_key(key)
-            sessions = self.of([portal])
-            if any(has_disks(session.home) for session in sessions):
-                continue
-            for session in sessions:
-                number = str(session.number)
-                action = f"log out of {portal.target} at {portal}"
-                self._run(["-m", "session", "-r", number, "--logout"], until, action, fine=(_NONE,))
-            faults.point("xtremio-logged-out")
-            if is_our_record and self._record(portal) is not None:
-                self._delete_record(portal, until)
-            self._notes.forget_login(key)
+        One that cannot be ended now stays noted, for the next time.
+        """
+        if self._notes.logins():
+            with self._notes.changing_logins(until), ThreadPoolExecutor(_AT_ONCE) as threads:
+                logins = self._notes.logins()
+                list(threads.map(lambda key: self._end(key, logins[key], until), logins))
+
+    def _end(self, key: str, login: Login, until: float) -> None:
+        try:
+            if self._let_go(Portal.of_key(key), login, until):
+                self._notes.forget_login(key)
+        except RexrayError as error:
+            log.warning("a session is left for a later disconnect to end: %s", error)
+
+    def _let_go(self, portal: Portal, login: Login, until: float) -> bool:
+        """Whether nothing of this login is left; what somebody else made since is left alone."""
+        sessions = self.of([portal])
+        record = self._our_record(portal, login, is_used=bool(sessions))
+        is_recorded = record is not None and login.session is None
+        ours = [session for session in sessions if session.number == login.session or is_recorded]
+        if any(has_devices(session.home) for session in ours):
+            return False
+        for session in ours:
+            self._log_out(session, until)
+        faults.point("xtremio-logged-out")
+        if record is not None and len(ours) == len(sessions):
+            self._delete_record(portal, record, until)
+        return True
+
+    def _log_out(self, session: Session, until: float) -> None:
+        portal = session.portal
+        action = f"log out of {portal.target} at {portal}"
+        until = min(until, time.monotonic() + _LOGOUT_SECONDS)
+        self._run(["-m", "session", "-r", str(session.number), "--logout"], until, action, fine=(_NONE,))
+        if any(other.number == session.number for other in self.all()):
+            raise Unavailable(f"cannot {action}: iscsiadm has ended and the session has not: see whether iscsid runs")
 
     def _attempt(self, portal: Portal, until: float, fd: int) -> RexrayError | None:
         try:
@@ -173,34 +154,66 @@ class Sessions:
 
     def _log_in(self, portal: Portal, until: float, fd: int) -> None:
         action = f"log in to {portal.target} at {portal}"
-        is_ours = self._notes.logins().get(portal.key, False)
-        if is_ours and self._record(portal) is not None:
-            self._delete_record(portal, until)  # a kill may have left it half written
-        if self._record(portal) is None:
-            self._notes.keep_login(portal.key, record=True)
-            faults.point("xtremio-login-noted")
-            self._run([*_named(portal), "-o", "new"], until, action, keep=(fd,))
-            faults.point("xtremio-record-made")
-            self._fill_record(portal)
+        before = self._notes.logins().get(portal.key)
+        if before is not None and (left := self._our_record(portal, before, is_used=False)) is not None:
+            self._delete_record(portal, left, until)  # a kill may have left it half written
+        mark = ""
+        if self._records_of(portal):
+            self._notes.keep_login(portal.key, mark=mark)
         else:
-            self._notes.keep_login(portal.key, record=False)
+            mark = self._make_record(portal, until, fd)
         limit = _LOGIN_SECONDS * _LOGIN_TRIES + _GRACE_SECONDS
-        until = min(until, time.monotonic() + limit)
-        self._run([*_named(portal), "--login"], until, action, fine=(_EXISTS,), keep=(fd,))
+        words, until = [*_named(portal), "--login"], min(until, time.monotonic() + limit)
+        fine = (_EXISTS,) if mark else (_EXISTS, _NONE)
+        status = self._run(words, until, action, fine=fine, keep=(fd,))
+        if status == _NONE:  # the record is in a folder that this iscsiadm does not look into
+            mark = self._make_record(portal, until, fd)
+            status = self._run(words, until, action, fine=(_EXISTS,), keep=(fd,))
         faults.point("xtremio-logged-in")
+        if status == 0:
+            number = max((session.number for session in self.of([portal])), default=None)
+            self._notes.keep_login(portal.key, mark=mark, session=number)
 
-    def _record(self, portal: Portal) -> Path | None:
-        """The record of a portal: a file, or a directory with one for each interface."""
+    def _make_record(self, portal: Portal, until: float, fd: int) -> str:
+        """Make a record of what this host's login needs; the mark in it, which is noted before."""
+        before, mark = self._records_of(portal), f"rexray-{secrets.token_hex(8)}"
+        self._notes.keep_login(portal.key, mark=mark)
+        faults.point("xtremio-login-noted")
+        until = min(until, time.monotonic() + _MAKING_SECONDS)
+        self._run([*_named(portal), "-o", "new"], until, f"make a record of {portal.target} at {portal}", keep=(fd,))
+        faults.point("xtremio-record-made")
+        made = [record for record in self._records_of(portal) if record not in before]
+        if not made or not made[0].is_file():
+            raise Unavailable(f"iscsiadm made no record of {portal.target} at {portal} in {self._records[0]}")
+        self._fill_record(made[0], mark)
+        return mark
+
+    def _records_of(self, portal: Portal) -> list[Path]:
+        """The records of a portal, in each folder: a file, or a directory with one for each interface."""
         name = f"{portal.address},{portal.port}"
-        for folder in self._records:
-            found = [
-                entry for entry in names_in(folder / portal.target) if entry == name or entry.startswith(f"{name},")
-            ]
-            if found:
-                return folder / portal.target / min(found)
+        return [
+            folder / portal.target / entry
+            for folder in self._records
+            for entry in sorted(names_in(folder / portal.target))
+            if entry == name or entry.startswith(f"{name},")
+        ]
+
+    def _our_record(self, portal: Portal, login: Login, *, is_used: bool) -> Path | None:
+        """The record that was made for that login: by its mark, which is lost when another program writes it.
+
+        One that iscsiadm was making for who was killed has none yet, but is as old as the note, and no session is.
+        """
+        if not login.mark:
+            return None
+        for record in self._records_of(portal):
+            if login.mark in text(record):
+                return record
+            age = record.stat().st_mtime - login.written
+            if login.session is None and not is_used and 0 <= age <= _MAKING_SECONDS:
+                return record
         return None
 
-    def _fill_record(self, portal: Portal) -> None:
+    def _fill_record(self, record: Path, mark: str) -> None:
         """Put into a new record what this host's login needs: the password would be seen in an argument."""
         settings = self._settings
         wanted = {
@@ -218,18 +231,14 @@ class Sessions:
                 "node.session.auth.username": _one_line("xtremio.chapUser", settings.chap_user),
                 "node.session.auth.password": _one_line("xtremio.chapPassword", settings.chap_password.reveal()),
             }
-        record = self._record(portal)
-        if record is None or not record.is_file():
-            raise Unavailable(f"iscsiadm made no record of {portal.target} at {portal} in {self._records[0]}")
         lines = [line for line in record.read_text().splitlines() if line.partition(" =")[0] not in wanted]
         end = next((at for at, line in enumerate(lines) if line.startswith("# END")), len(lines))
-        lines[end:end] = [f"{name} = {value}" for name, value in wanted.items()]
+        lines[end:end] = [f"# {mark}", *(f"{name} = {value}" for name, value in wanted.items())]
         record.chmod(0o600)
         record.write_text("\n".join(lines) + "\n")
 
-    def _delete_record(self, portal: Portal, until: float) -> None:
-        record = self._record(portal)
-        if record is not None and record.is_file():
+    def _delete_record(self, portal: Portal, record: Path, until: float) -> None:
+        if record.is_file():
             record.unlink()  # iscsiadm cannot read one that is half written
             if not names_in(record.parent):
                 record.parent.rmdir()
@@ -243,12 +252,13 @@ class Sessions:
         action: str,
         fine: tuple[int, ...] = (),
         keep: tuple[int, ...] = (),
-    ) -> None:
+    ) -> int:
+        """The exit status: 0, or one of those that are ``fine``."""
         program = child.need("iscsiadm", PACKAGE)
         seconds = max(until - time.monotonic(), 0.1)
         ended = child.run([program, *words], seconds=seconds, action=action, keep=keep)
         if ended.status == 0 or ended.status in fine:
-            return
+            return ended.status
         if ended.status == _NO_DAEMON:
             raise Unavailable(f"cannot {action}: iscsid does not run on this host: say systemctl start iscsid")
         if ended.status == _REFUSED:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from rexray import faults
-from rexray.errors import AlreadyExists, NotFound, RexrayError, Unavailable
+from rexray.errors import AlreadyExists, Busy, NotFound, RexrayError, Unavailable
 from rexray.http import NoAnswer
 from rexray.mixins import Clone, Expand
 from rexray.types import Volume, VolumeId, VolumeSpec
-from rexray_driver_xtremio.base import TRIES
 from rexray_driver_xtremio.copying import CopyCalls
 from rexray_driver_xtremio.names import array_name
 from rexray_driver_xtremio.things import Disk
@@ -43,14 +42,15 @@ class MakingCalls(CopyCalls, Clone, Expand):
 
     def _new(self, wanted: Wanted, name: str) -> Disk:
         """The volume of that name: it is made without looking first, as the array has a name only once."""
-        failed: RexrayError | None = None
+        tries = self._tries()
         body = {"vol-name": name, "vol-size": size_word(wanted.new_size)}
-        for _ in range(TRIES):
+        while True:
             made: int | None = None
+            failed: RexrayError = Unavailable(f"volume {name!r} is made and removed again by somebody else: try again")
             faults.point("xtremio-create-asking")
             try:
-                made = next(iter(self._xms.post("volumes", body)), None)
-            except (AlreadyExists, NoAnswer) as error:
+                made = self._xms.post("volumes", body)[0]
+            except (AlreadyExists, Busy, NoAnswer) as error:
                 failed = error
             faults.point("xtremio-create-asked")
             disk = self._newcomers.disk(made) if made is not None else None
@@ -59,7 +59,7 @@ class MakingCalls(CopyCalls, Clone, Expand):
             if disk is not None:
                 self._indexes[disk.ref.guid] = disk.ref.index
                 return disk
-        raise failed or Unavailable(f"volume {name!r} is made and removed again by somebody else: try again")
+            tries.after(failed, AlreadyExists, Unavailable)
 
     def _copied(self, spec: VolumeSpec, wanted: Wanted, name: str) -> Disk:
         found = self._disk_named(name)

@@ -16,6 +16,8 @@ SNAPSHOT = ".snap"
 """How the names of snapshots end on the array."""
 GROUP = ".group"
 """How the names of the snapshot sets end that are groups of snapshots."""
+GONE = "rexray-gone-"
+"""How the names begin of what is being deleted; the rest is its guid, so that nothing else ever has that name."""
 LONGEST = 45
 """Characters of a name. 64 is taken for the array's own limit; the others are for the ending of a snapshot, and for
 what the array appends to that when it names a copy: a dot, and what it is told to or milliseconds, of 13 digits."""
@@ -37,6 +39,11 @@ def array_name(name: str, ending: str = "") -> str:
         return name + ending
     readable = re.sub(r"[^A-Za-z0-9_]+", "-", name)[: LONGEST - HASH - 1].strip("-") or "rexray"
     return f"{readable}-{digest(name)[:HASH]}{ending}"
+
+
+def gone_name(guid: str, *, snapshot: bool) -> str:
+    """What a volume or a snapshot is called while it is deleted."""
+    return f"{GONE}{guid}{SNAPSHOT if snapshot else ''}"
 
 
 def digest(*words: str) -> str:

@@ -35,7 +35,7 @@ class XtremIoNode(NodeDriver):
     """Knows this host by its initiator's name, and its volumes' disks by their NAA.
 
     With ``remote`` it stands for the host whose initiator ``xtremio.initiator`` names, which is elsewhere. ``sys``,
-    ``dev`` and ``etc`` are where sysfs, the device nodes and the configuration are. ``SettingsError``.
+    ``dev``, ``etc`` and ``var`` are where sysfs, the device nodes and what open-iscsi keeps are. ``SettingsError``.
     """
 
     name = PROVIDER
@@ -49,6 +49,7 @@ class XtremIoNode(NodeDriver):
         sys: Path = Path("/sys"),
         dev: Path = Path("/dev"),
         etc: Path = Path("/etc"),
+        var: Path = Path("/var"),
     ) -> None:
         settings.check()
         self._settings, self._remote, self._etc = settings, remote, etc
@@ -56,7 +57,7 @@ class XtremIoNode(NodeDriver):
         self._locks = Locks(run / "locks")
         self._notes = Notes(run / PROVIDER)
         self._disks, self._multipath = Disks(sys, dev), Multipath(sys, dev)
-        records = (etc / "iscsi/nodes", Path("/var/lib/iscsi/nodes"))
+        records = (etc / "iscsi/nodes", var / "lib/iscsi/nodes")
         sessions = Sessions(settings, self._notes, sys, records)
         self._connector = Connector(settings, sys, self._disks, self._multipath, sessions, self._alone)
 
@@ -110,10 +111,11 @@ class XtremIoNode(NodeDriver):
 
         Logs in to the attachment's portals; one that works is enough. ``WrongDevice`` if a disk that is in use is where
         the volume's ought to be. ``Unauthorized`` and ``Unavailable`` if no portal can be logged in to, ``NotReady`` if
-        multipathd is needed and does not run, or if the attachment is another host's.
+        multipathd is needed and does not run, or if the attachment is another host's; ``SettingsError`` if none of its
+        portals is among ``xtremio.portals``.
         """
         self._refuse_foreign(attachment)
-        wanted = Wanted.of(attachment)
+        wanted = Wanted.of(attachment, self._settings)
         until = time.monotonic() + deadline
         with self._holding(wanted.naa, f"connect {wanted.volume_id}", deadline):
             if self._settings.multipath:
@@ -126,9 +128,10 @@ class XtremIoNode(NodeDriver):
     def disconnect(self, attachment: Attachment) -> None:
         """Flush and remove the volume's devices, and end sessions that nothing hangs on; ``InUse`` says who uses it.
 
-        Whether the array still maps the volume does not matter. ``TimedOut`` while what was written does not arrive.
+        Whether the array still maps the volume does not matter. ``TimedOut`` while what was written does not arrive;
+        a session that cannot be ended now is by a later disconnect.
         """
-        if self._remote or attachment.instance_id != self._here():
+        if self._remote or not _is_same(attachment.instance_id, self._here()):
             return
         until = time.monotonic() + _DISCONNECT_SECONDS
         naa = self._naa(attachment)
@@ -153,7 +156,7 @@ class XtremIoNode(NodeDriver):
                 "is elsewhere: connect it there"
             )
         here = self._here()
-        if attachment.instance_id != here:
+        if not _is_same(attachment.instance_id, here):
             raise NotReady(f"the attachment of {volume_id!r} is to {attachment.instance_id!r}, and this is {here!r}")
 
     def _naa(self, attachment: Attachment) -> str:
@@ -178,6 +181,11 @@ class XtremIoNode(NodeDriver):
         """Sessions carry many volumes: whoever logs in and looks for a LUN must not meet who logs out."""
         seconds = max(until - time.monotonic(), 0)
         return self._locks.hold(f"{PROVIDER}-sessions", owner="changing iSCSI sessions", timeout=seconds)
+
+
+def _is_same(name: str, other: str) -> bool:
+    """Whether two names are of one initiator: RFC 7143 4.2.7.3, they are compared without regard to case."""
+    return name.casefold() == other.casefold()
 
 
 def viability(*, sys: Path = Path("/sys"), etc: Path = Path("/etc")) -> Viability:

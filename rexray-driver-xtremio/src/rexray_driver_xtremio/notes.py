@@ -13,6 +13,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from rexray_driver_xtremio.paths import NAA, names_in, text
@@ -20,6 +21,18 @@ from rexray_driver_xtremio.paths import NAA, names_in, text
 _ORPHAN_SECONDS = 20.0
 """How long the program may go on that logs in for somebody who was killed; a login has a shorter limit."""
 _PAUSE = 0.1
+_NOTHING = "-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """What is remembered of one login: the mark in the record that was made for it, empty if the record is another's,
+    the number of the session once there is one, and when that was written, in seconds since 1970.
+    """
+
+    mark: str
+    session: int | None
+    written: float
 
 
 class Notes:
@@ -42,9 +55,17 @@ class Notes:
         """Its disks are gone."""
         (self._volumes / naa).unlink(missing_ok=True)
 
-    def logins(self) -> dict[str, bool]:
-        """The portals that REX-Ray logged in to, or was about to, each with whether it made the record for that."""
-        return {name: text(self._logins / name) == "record" for name in names_in(self._logins) if "," in name}
+    def logins(self) -> dict[str, Login]:
+        """The portals that REX-Ray logged in to, or was about to, each with what proves the session to be its own."""
+        found = {}
+        for name in names_in(self._logins):
+            with contextlib.suppress(FileNotFoundError):
+                if "," in name:
+                    mark, _, session = text(self._logins / name).partition(" ")
+                    written = (self._logins / name).stat().st_mtime
+                    number = int(session) if session.isdecimal() else None
+                    found[name] = Login(mark="" if mark == _NOTHING else mark, session=number, written=written)
+        return found
 
     @contextlib.contextmanager
     def changing_logins(self, until: float) -> Iterator[int]:
@@ -59,12 +80,12 @@ class Notes:
         finally:
             os.close(fd)
 
-    def keep_login(self, portal: str, *, record: bool) -> None:
-        """Remember a portal that is going to be logged in to, and whether its record is made for that."""
-        _write(self._logins, portal, "record" if record else "login")
+    def keep_login(self, portal: str, *, mark: str, session: int | None = None) -> None:
+        """Remember a portal that is going to be logged in to with the record of that mark, or that has been."""
+        _write(self._logins, portal, f"{mark or _NOTHING} {_NOTHING if session is None else session}")
 
     def forget_login(self, portal: str) -> None:
-        """Neither a session nor a record is left."""
+        """Neither a session nor a record of REX-Ray's is left."""
         (self._logins / portal).unlink(missing_ok=True)
 
 

@@ -10,8 +10,6 @@ its 16 bits. SPC-4 7.8.6.6: a NAA designator has 8 bytes, as XtremIO's have, or 
 
 from __future__ import annotations
 
-import fcntl
-import functools
 import logging
 import os
 import re
@@ -30,7 +28,7 @@ _WWID = re.compile(rf"naa\.({NAA.pattern})")
 _ADDRESS = re.compile(r"(\d+):\d+:\d+:(\d+)")
 _RUNNING = "running"
 _SECTOR = 512
-_BLKFLSBUF = 0x1261
+_PERIPHERAL, _FLAT = 0x100, 0x4000
 _PATIENCE = 15.0
 """Seconds for a path to answer; iscsid takes 10 to find a portal dead."""
 _LEAST = 0.1
@@ -87,16 +85,6 @@ class Disks:
         """Have the kernel read again who the disk is, and how large."""
         _ask(disk.home / "rescan", "1", seconds)
 
-    def flush(self, disk: Disk, seconds: float) -> None:
-        """Have all that was written arrive; ``TimedOut`` while it does not.
-
-        A disk that refuses is one that the array has taken away: the last program that closed it was told so.
-        """
-        try:
-            within(seconds, f"flush {disk.node}", functools.partial(_flush, disk.node))
-        except OSError as error:
-            log.warning("flushing %s: %s", disk.node, error.strerror)
-
     def delete(self, disk: Disk, seconds: float) -> None:
         """Take the disk off this host, unless it is another volume's by now; gone is success."""
         if text(disk.home / "wwid") == f"naa.{disk.naa}":
@@ -114,14 +102,17 @@ class Disks:
 def scan(host: Path, place: str, lun: int, seconds: float) -> None:
     """Have a SCSI host, given by its ``scsi_host`` directory, look for that LUN at ``place`` (channel and target).
 
-    One above 255, which is known by another number there, is found with all the others.
+    One above 255 is looked for as it is, which is how the kernel's own target writes it, and by the number that it has
+    in two bytes; never by looking for all, which brings other volumes here.
     """
-    _ask(host / "scan", f"{place} {lun if lun < 256 else '-'}", seconds)
+    is_flat = _PERIPHERAL <= lun < _FLAT
+    for number in (lun, _FLAT | lun) if is_flat else (lun,):
+        _ask(host / "scan", f"{place} {number}", seconds)
 
 
-def has_disks(home: Path) -> bool:
-    """Whether the iSCSI session of that directory has disks, of any vendor."""
-    return any(_is_disk(device) for device in home.glob("target*/*") if _ADDRESS.fullmatch(device.name))
+def has_devices(home: Path) -> bool:
+    """Whether the iSCSI session of that directory has devices, of any vendor and kind."""
+    return any(_ADDRESS.fullmatch(device.name) for device in home.glob("target*/*"))
 
 
 def _is_disk(home: Path) -> bool:
@@ -145,7 +136,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def _plain(lun: int) -> int:
-    return lun & 0x3FFF if lun >> 14 == 1 else lun
+    return lun & (_FLAT - 1) if lun >> 14 == 1 else lun
 
 
 def _ask(file: Path, what: str, seconds: float) -> None:
@@ -173,12 +164,3 @@ def _order(file: Path, what: str, seconds: float) -> None:
         within(seconds, f"write to {file}", write)
     except OSError as error:
         log.warning("writing to %s: %s", file, error.strerror)
-
-
-def _flush(node: Path) -> None:
-    fd = os.open(node, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-        fcntl.ioctl(fd, _BLKFLSBUF)
-    finally:
-        os.close(fd)

@@ -59,17 +59,23 @@ def said(error: BaseException) -> str:
 
 def is_busy(answer: Answer) -> bool:
     """Whether the array did nothing but say that it is busy."""
-    return answer.status == 400 and _message(_parsed(answer)) == BUSY
+    return (200 <= answer.status < 300 or answer.status == 400) and _message(_parsed(answer)) == BUSY
 
 
-def content_of(answer: Answer, method: str, what: str, server: str) -> dict[str, Any]:
+def content_of(
+    answer: Answer, method: str, what: str, server: str, *, hide: Callable[[str], str] = str
+) -> dict[str, Any]:
     """The JSON of an answer, empty where PUT and DELETE answer with nothing; else the error that it stands for.
 
-    ``what`` says what was asked, ``server`` of whom. ``NoAnswer`` where a change may have taken effect.
+    ``what`` says what was asked, ``server`` of whom, ``hide`` takes secrets out of a text as the array sent it.
+    ``NoAnswer`` where a change may have taken effect.
     """
     found = _parsed(answer)
+    message = hide(_message(found))
     unsure = method != "GET"
     if 200 <= answer.status < 300:
+        if isinstance(found, dict) and (message or "error_code" in found):  # a proxy may make a success of an error
+            raise _refusal(what, message or hide(f"error_code {found['error_code']}"))
         if isinstance(found, dict):
             return found
         if not answer.text.strip() and method in ("PUT", "DELETE"):
@@ -89,11 +95,11 @@ def content_of(answer: Answer, method: str, what: str, server: str) -> dict[str,
     if answer.status == 429:
         raise Busy(f"{what}: {server} still answers that there are too many requests: try again later")
     if answer.status >= 500:
-        text = f"{what}: the XMS failed (HTTP {answer.status}{_shown(_message(found))}): try again later"
+        text = f"{what}: the XMS failed (HTTP {answer.status}{_shown(message)}): try again later"
         raise NoAnswer(text) if unsure else Unavailable(text)
-    if not _message(found):
+    if not message:
         raise _strange(answer, what, server, unsure=False)
-    raise _refusal(what, _message(found))
+    raise _refusal(what, message)
 
 
 def strange(what: str, server: str) -> Unavailable:

@@ -6,14 +6,14 @@ exactly one group (goxtremio; OpenStack Cinder's driver for XtremIO).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from rexray import faults
 from rexray.errors import AlreadyExists, NotFound, NotReady, RexrayError, Unavailable
 from rexray.http import NoAnswer
 from rexray.types import InstanceId
 from rexray_driver_xtremio import things
-from rexray_driver_xtremio.base import TRIES, XtremIoCalls
+from rexray_driver_xtremio.base import XtremIoCalls
 from rexray_driver_xtremio.initiator import NAME
 from rexray_driver_xtremio.things import Content, Initiator, Ref
 
@@ -21,14 +21,15 @@ from rexray_driver_xtremio.things import Content, Initiator, Ref
 class HostCalls(XtremIoCalls):
     """Where a host's volumes are mapped to."""
 
-    def _group_of(self, instance_id: InstanceId, initiators: Iterable[Initiator]) -> Ref | None:
-        """The host's initiator group, None if the array does not know the host; ``NotReady`` if it is not its alone."""
-        known = list(initiators)
-        mine = next((initiator for initiator in known if initiator.is_at(instance_id)), None)
-        if mine is None:
-            return None
-        _refuse_shared(mine.group, instance_id, known)
-        return mine.group
+    def _groups_of(self, instance_id: InstanceId, initiators: Collection[Initiator]) -> list[Ref]:
+        """The host's initiator groups; ``NotReady`` if one is not its alone.
+
+        None if the array does not know the host; several if it has its address in several spellings.
+        """
+        mine = [initiator.group for initiator in initiators if initiator.is_at(instance_id)]
+        for group in mine:
+            _refuse_shared(group, instance_id, initiators)
+        return mine
 
     def _registered(self, instance_id: InstanceId) -> Ref:
         """The group of a host that the array did not know: one group and one initiator, whoever else makes them too.
@@ -44,9 +45,9 @@ class HostCalls(XtremIoCalls):
             return self._register(instance_id, name)
 
     def _register(self, instance_id: InstanceId, name: str) -> Ref:
-        failed: RexrayError | None = None
+        tries = self._tries()
         mine: int | None = None
-        for _ in range(TRIES):
+        while True:
             initiators = self._initiators()
             if any(initiator.is_at(instance_id) for initiator in initiators):
                 return self._joined(instance_id, initiators, mine)
@@ -58,11 +59,14 @@ class HostCalls(XtremIoCalls):
                 others = [found for found in initiators if found.group.name == name]
                 _refuse_shared(Ref(others[0].group.guid if others else "", name, group), instance_id, others)
                 faults.point("xtremio-initiator-asking")
-                mine = next(iter(self._xms.post("initiators", self._initiator(instance_id, name, group))), None)
-            except (AlreadyExists, NoAnswer, NotFound) as error:
-                failed = error
+                mine = self._xms.post("initiators", self._initiator(instance_id, name, group))[0]
+            except NotReady:
+                raise
+            except RexrayError as error:
+                tries.after(error, AlreadyExists, NoAnswer, NotFound)
+            else:
+                tries.after(Unavailable(f"initiator {instance_id!r} was made and is not to be found"), Unavailable)
             faults.point("xtremio-initiator-asked")
-        raise failed or Unavailable(f"initiator {instance_id!r} was made and is not to be found")
 
     def _joined(self, instance_id: InstanceId, initiators: list[Initiator], mine: int | None) -> Ref:
         """The group of an initiator that is there now. One that got into a group together with another is taken out."""
@@ -71,9 +75,18 @@ class HostCalls(XtremIoCalls):
             _refuse_shared(me.group, instance_id, initiators)
         except NotReady:
             if mine == me.ref.index:
-                self._xms.delete("initiators", me.ref.word)
+                self._withdraw(me)
             raise
         return me.group
+
+    def _withdraw(self, me: Initiator) -> None:
+        """Delete an initiator that this call made; what it is called by is its own address."""
+        tries = self._tries()
+        while any((found.ref, found.address) == (me.ref, me.address) for found in self._initiators()):
+            try:
+                self._xms.delete("initiators", me.ref.word)
+            except RexrayError as error:
+                tries.after(error, NotFound)
 
     def _group_named(self, name: str) -> int:
         """The index of the group of that name, which is made if it is missing."""
@@ -83,8 +96,6 @@ class HostCalls(XtremIoCalls):
         faults.point("xtremio-group-asking")
         made = self._xms.post("initiator-groups", {"ig-name": name})
         faults.point("xtremio-group-asked")
-        if not made:
-            raise Unavailable(f"POST initiator-groups {name!r} was not answered with what it made")
         return made[0]
 
     def _initiator(self, instance_id: InstanceId, group: str, index: int) -> Content:

@@ -8,11 +8,11 @@ the same object afterwards, with its index and guid, is not known; its name stay
 from __future__ import annotations
 
 from rexray import faults
-from rexray.errors import InvalidRequest, NotFound
+from rexray.errors import InUse, InvalidRequest, NotFound, RexrayError, Unavailable
 from rexray.http import NoAnswer
 from rexray.mixins import Rollback
 from rexray.types import SnapshotId, Volume, VolumeId
-from rexray_driver_xtremio.base import TRIES
+from rexray_driver_xtremio.describing import Hosts
 from rexray_driver_xtremio.snapshots import SnapshotCalls
 from rexray_driver_xtremio.things import Disk
 
@@ -21,39 +21,55 @@ class RollbackCalls(SnapshotCalls, Rollback):
     """``rollback`` of the contract."""
 
     def rollback(self, volume_id: VolumeId, snapshot_id: SnapshotId) -> Volume:
-        """Put the snapshot's data back; what the volume had is gone. The volume that is returned may have a new id.
+        """Put the snapshot's data back; what the volume had is gone.
+
+        The array may put a new volume in the place of the old one. The volume that is returned is then that one, under
+        its new id, and nothing has the id that was asked for any more: whoever keeps ids has to take the new one.
 
         ``Unsupported`` before XMS 4.0; ``InvalidRequest`` if the snapshot is of another volume, or of another size
-        because the volume has grown since. The same twice is harmless while nobody has the volume.
+        because the volume has grown since; ``InUse`` if a host got the volume meanwhile. It is asked for once: with
+        ``NoAnswer`` it may still happen. The same twice is harmless while nobody has the volume.
         """
         self._refuse_old("rollbacks")
         with self._held(volume_id, why=f"rolling back volume {volume_id}"):
-            name = ""
-            failed: NoAnswer | None = None
-            for _ in range(TRIES):
-                try:
-                    disk = self._volume(volume_id)
-                except NotFound:
-                    if failed is not None and (new := self._successor(name)) is not None:
-                        return self._described(new)
-                    raise
-                name, source = disk.ref.name, self._snapshot(snapshot_id)
+            tries = self._tries()
+            while True:
+                source, disk = self._snapshot(snapshot_id), self._volume(volume_id)
                 self._refuse_rollback(disk, source)
                 body = {"from-volume-id": source.ref.word, "to-volume-id": disk.ref.word, "no-backup": "true"}
                 faults.point("xtremio-rollback-asking")
                 try:
                     self._xms.post("snapshots", body)
                 except NoAnswer as error:
-                    failed = error
-                    continue
-                faults.point("xtremio-rollback-asked")
-                return self._described(self._disk(volume_id) or self._successor(name) or disk)
-            raise failed or NotFound(f"volume {volume_id!r} does not exist")
+                    raise NoAnswer(
+                        f"{error}: volume {volume_id!r} may still be overwritten: do not attach it before the array is "
+                        "done, and roll it back again"
+                    ) from None
+                except RexrayError as error:
+                    tries.after(error, NotFound)
+                else:
+                    break
+            faults.point("xtremio-rollback-asked")
+            back = self._disk(volume_id) or self._successor(disk, snapshot_id)
+            if back.mappings:
+                holders = ", ".join(Hosts(self._initiators(), (), here=self._here).holders(back))
+                raise InUse(
+                    f"volume {back.ref.guid!r} was attached to {holders} while it was rolled back: what that host sees "
+                    "may be of both times: unmount it there and roll it back again"
+                )
+            return self._described(back)
 
-    def _successor(self, name: str) -> Disk | None:
-        """What the array has put in the place of a volume of that name."""
-        disk = self._disk_named(name)
-        return disk if disk is not None and not disk.is_snapshot else None
+    def _successor(self, old: Disk, snapshot_id: SnapshotId) -> Disk:
+        """What the array has put in the place of a volume: its name alone could be that of one made anew meanwhile."""
+        new, source = self._disk_named(old.ref.name), self._disk(snapshot_id)
+        if new is not None and not new.is_snapshot:
+            inherits = source is not None and source.ancestor is not None and source.ancestor.guid == new.ref.guid
+            if inherits or (old.naa and new.naa == old.naa):
+                return new
+        raise Unavailable(
+            f"volume {old.ref.guid!r} was rolled back and is not there any more: whether it was removed, or which one "
+            f"is in its place, is not known: look at what is called {old.ref.name!r}"
+        )
 
     def _refuse_rollback(self, disk: Disk, snapshot: Disk) -> None:
         what = f"volume {disk.ref.guid!r}"

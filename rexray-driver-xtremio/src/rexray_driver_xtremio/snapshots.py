@@ -16,7 +16,7 @@ from rexray_driver_xtremio import things
 from rexray_driver_xtremio.copying import CopyCalls
 from rexray_driver_xtremio.describing import describe_snapshot
 from rexray_driver_xtremio.names import GROUP, MARK, SNAPSHOT, array_name, digest, own_name
-from rexray_driver_xtremio.things import Disk, SnapshotSet
+from rexray_driver_xtremio.things import SnapshotSet
 
 
 class SnapshotCalls(CopyCalls, Snapshots, GroupSnapshots):
@@ -91,10 +91,10 @@ class SnapshotCalls(CopyCalls, Snapshots, GroupSnapshots):
         found = self._group(group_id)
         if found is None:
             return
-        members = self._members(found)
+        members = sorted(self._copies(found), key=lambda disk: not disk.copies)
         for disk in members:
             self._refuse_mapped(disk, f"snapshot {disk.ref.name!r} of group snapshot {group_id!r}")
-        for disk in members:
+        for disk in members:  # those with copies first: if the array refuses that, the group is still whole
             self._delete(disk.ref.guid, f"snapshot {disk.ref.name!r}", snapshot=True)
             faults.point("xtremio-group-member-deleted")
         self._drop_set(found)
@@ -113,12 +113,8 @@ class SnapshotCalls(CopyCalls, Snapshots, GroupSnapshots):
         sets = self._xms.every("snapshot-sets", things.snapshot_set, [f"guid:eq:{group_id}"])
         return next((found for found in sets if found.ref.guid == group_id and found.ref.name.endswith(GROUP)), None)
 
-    def _members(self, group: SnapshotSet) -> list[Disk]:
-        guids = {member.guid for member in group.members}
-        return [disk for disk in self._disks() if disk.ref.guid in guids]
-
     def _described_group(self, found: SnapshotSet, name: str = "") -> SnapshotGroup:
-        snapshots = tuple(describe_snapshot(disk) for disk in self._members(found))
+        snapshots = tuple(describe_snapshot(disk) for disk in self._copies(found))
         return SnapshotGroup(
             id=SnapshotId(found.ref.guid),
             name=name or own_name(found.ref.name, GROUP),

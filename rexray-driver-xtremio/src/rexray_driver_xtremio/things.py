@@ -63,9 +63,10 @@ class Disk:
     def is_snapshot(self) -> bool:
         """Whether users see a snapshot in it, and a volume otherwise.
 
-        A source that is deleted may take the reference to it along, so that its absence tells nothing.
+        What is a copy of nothing, and in no snapshot set, is a volume whatever it is called: it may be all that there
+        is of its data. That is also what a writable snapshot of v1 is once the array has forgotten its source.
         """
-        return self.read_only or self.ref.name.endswith(SNAPSHOT)
+        return self.read_only or (self.ref.name.endswith(SNAPSHOT) and bool(self.ancestor or self.sets))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +143,11 @@ def snapshot_set(content: Content) -> SnapshotSet:
 def index(content: Content) -> int:
     """The index of any object."""
     return int(content["index"])
+
+
+def lun(content: Content) -> int:
+    """The LUN of a mapping."""
+    return int(content["lun"])
 
 
 Parser = Callable[[Content], T]

@@ -69,10 +69,9 @@ class Users:
     def _open(self, node: Path) -> str:
         """Which program has it open, and does not let go of it in a while."""
         until = time.monotonic() + _OPEN_SECONDS
-        beside = _processes(_WATCHERS)
         while True:
             try:
-                opener = uses.opener(node, beside=beside)
+                opener = uses.opener(node, beside=_processes(_WATCHERS))  # udev starts one for each event
             except FileNotFoundError:
                 return ""
             if not opener or time.monotonic() > until:

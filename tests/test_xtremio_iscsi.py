@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,8 +16,23 @@ from pathlib import Path
 
 import pytest
 
-from lio_parts import IQN, MIB, RECORDS, Array, Host, die_at, disks, maps, records, run, sessions, wait_until
-from rexray.errors import InUse, Unauthorized, Unavailable, WrongDevice
+from lio_parts import (
+    IQN,
+    MIB,
+    RECORDS,
+    Array,
+    Disk,
+    Host,
+    Target,
+    die_at,
+    disks,
+    maps,
+    records,
+    run,
+    sessions,
+    wait_until,
+)
+from rexray.errors import Busy, InUse, TimedOut, Unauthorized, Unavailable, WrongDevice
 from rexray.settings import Secret
 from rexray.types import Attachment, InstanceId
 from rexray_driver_xtremio.settings import XtremIoSettings
@@ -164,14 +183,117 @@ def test_what_cannot_be_reached_any_more_goes_away_all_the_same(array: Array, ho
     array.map(disk, 1)
     attachment = array.attachment(disk, 1)
     here.connect(attachment)
-    for target in array.targets:
-        target.cut()
-    states = [Path("/sys/class/iscsi_session") / name / "state" for name in os.listdir("/sys/class/iscsi_session")]
-    wait_until(lambda: all(state.read_text().strip() != "LOGGED_IN" for state in states))
+    cut(array)
     started = time.monotonic()
     here.node.disconnect(attachment)
     assert time.monotonic() - started < 20
     assert nothing_is_left()
+
+
+WRITTEN = b"PRECIOUS" * 4096
+WRITER = """
+import os, sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+os.write(fd, b"PRECIOUS" * 4096)
+print("written", flush=True)
+sys.stdin.readline()
+os.close(fd)
+"""
+
+
+@contextlib.contextmanager
+def dirty(device: Path) -> Iterator[None]:
+    """Within it the device has data that was written and has not arrived; afterwards nobody has it open.
+
+    The last one that closes it waits in the kernel until the data arrives: that is a thread.
+    """
+    last = os.open(device, os.O_RDONLY)
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(device)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as writer:
+        assert writer.stdin is not None
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"written\n"
+        yield
+        writer.stdin.close()
+        assert writer.wait(10) == 0
+    threading.Thread(target=os.close, args=(last,)).start()
+
+
+def test_what_was_written_during_an_outage_arrives_before_the_device_goes(array: Array) -> None:
+    here, disk = host(), array.disk("outage")
+    array.map(disk, 1)
+    attachment = array.attachment(disk, 1)
+    with dirty(here.connect(attachment)):
+        cut(array)
+    with pytest.raises(TimedOut):
+        here.node.disconnect(attachment)
+    assert len(disks()) == 2
+    for target in array.targets:
+        target.restore()
+    wait_until(lambda: has_arrived(disk), 40)
+    wait_until(lambda: disconnected(here, attachment))
+    assert nothing_is_left()
+
+
+def test_a_path_that_is_left_dirty_is_not_given_up_for_another_one(array: Array) -> None:
+    """Each path has a cache of its own, and that of the one that works knows nothing of what was written to this."""
+    here, disk = host(), array.disk("dirty")
+    array.map(disk, 1)
+    attachment = array.attachment(disk, 1)
+    device = here.connect(attachment)
+    (target,) = (target for target in array.targets if target.iqn == target_of(device))
+    with dirty(device):
+        cut(array, target)
+    with pytest.raises(TimedOut):
+        here.connect(attachment, deadline=8)
+    assert device.name in disks()
+    target.restore()
+    wait_until(lambda: has_arrived(disk), 40)
+    wait_until(lambda: disconnected(here, attachment))
+    assert nothing_is_left()
+
+
+def test_what_was_written_to_a_volume_that_the_array_took_away_holds_nothing_up(array: Array) -> None:
+    here, disk = host(), array.disk("taken")
+    array.map(disk, 1)
+    attachment = array.attachment(disk, 1)
+    device = here.connect(attachment)
+    with dirty(device):
+        array.unmap(1)
+    here.node.disconnect(attachment)
+    assert nothing_is_left()
+
+
+def cut(array: Array, *targets: Target) -> None:
+    """Cut off portals, all if none is named, and wait until their sessions are found to be dead."""
+    named = targets or tuple(array.targets)
+    for target in named:
+        target.cut()
+    iqns = {target.iqn for target in named}
+    found = [Path("/sys/class/iscsi_session") / name for name in os.listdir("/sys/class/iscsi_session")]
+    states = [entry / "state" for entry in found if (entry / "targetname").read_text().strip() in iqns]
+    wait_until(lambda: all(state.read_text().strip() != "LOGGED_IN" for state in states))
+
+
+def target_of(device: Path) -> str:
+    """The target that a disk is a path to."""
+    home = Path(os.path.realpath(f"/sys/block/{device.name}/device")).parents[1]
+    return (home / "iscsi_session" / home.name / "targetname").read_text().strip()
+
+
+def has_arrived(disk: Disk) -> bool:
+    """Whether the array has what was written."""
+    return disk.file.read_bytes().startswith(WRITTEN)
+
+
+def disconnected(here: Host, attachment: Attachment) -> bool:
+    """Whether it can be disconnected: an earlier attempt may still hang."""
+    try:
+        here.node.disconnect(attachment)
+    except (Busy, InUse, TimedOut):
+        return False
+    return True
 
 
 def test_one_portal_that_works_is_enough(array: Array, place: Path) -> None:
@@ -320,3 +442,96 @@ def test_somebody_elses_sessions_and_records_are_left_alone(array: Array) -> Non
         with contextlib.suppress(AssertionError):
             run(*words, "-o", "delete")
     assert nothing_is_left()
+
+
+def test_what_an_administrator_made_after_a_kill_is_left_alone(array: Array) -> None:
+    here, disk = host(), array.disk("admin")
+    array.map(disk, 1)
+    attachment = array.attachment(disk, 1)
+    first, second = (
+        replace(attachment, fields={**attachment.fields, "portals": f"{target.address}:3260", "targets": target.iqn})
+        for target in array.targets
+    )
+    theirs = array.targets[1]
+    named = ("iscsiadm", "-m", "node", "-T", theirs.iqn, "-p", f"{theirs.address}:3260")
+    for point in ("login-noted", "record-made", "logged-in"):
+        die_at(here, f"xtremio-{point}", "connect", second)
+        if point == "logged-in":
+            run(*named, "--logout")
+        array.unmap(1)
+        run(*named, "-o", "new")
+        run(*named, "-o", "update", "-n", "node.startup", "-v", "automatic")
+        run(*named, "--login")
+        for name in disks():
+            Path("/sys/block", name, "device/delete").write_text("1")
+        kept = records()
+        array.map(disk, 1)
+        here.connect(first)
+        here.node.disconnect(first)
+        assert (point, sessions(), records()) == (point, [theirs.iqn], kept)
+        run(*named, "--logout")
+        run(*named, "-o", "delete")
+        assert nothing_is_left()
+
+
+def test_without_iscsid_the_sessions_are_left_for_a_later_disconnect(array: Array) -> None:
+    here, disk = host(), array.disk("daemon")
+    array.map(disk, 1)
+    attachment = array.attachment(disk, 1)
+    here.connect(attachment)
+    daemons = [name for name in os.listdir("/proc") if name.isdigit() and command(name) == "iscsid"]
+    for pid in daemons:
+        os.kill(int(pid), signal.SIGKILL)
+    wait_until(lambda: not any(command(pid) for pid in daemons))
+    kept = records()
+    for _ in range(2):
+        started = time.monotonic()
+        here.node.disconnect(attachment)
+        assert time.monotonic() - started < 10
+        assert disks() == []
+        assert len(sessions()) == len(kept) == 2
+        assert records() == kept
+    run("iscsid")
+    wait_until(lambda: gone(here, attachment))
+
+
+def test_a_lun_above_255_is_found_without_the_others(array: Array) -> None:
+    here, low, high = host(), array.disk("low"), array.disk("high")
+    array.map(low, 1)
+    array.map(high, 300)
+    attachment = array.attachment(high, 300)
+    here.connect(attachment)
+    assert list(here.devices()) == ["id-high"]
+    assert len(disks()) == 2
+    here.node.disconnect(attachment)
+    assert nothing_is_left()
+
+
+def test_a_record_in_a_folder_that_iscsiadm_does_not_look_into(array: Array) -> None:
+    here, disk = host(), array.disk("stale")
+    array.map(disk, 1)
+    attachment = array.attachment(disk, 1)
+    folder = Path("/var/lib/iscsi/nodes")
+    for target in array.targets:
+        place = folder / target.iqn / f"{target.address},3260,1"
+        place.mkdir(parents=True)
+        (place / "default").write_text("# BEGIN RECORD\nnode.name = x\n# END RECORD\n")
+    here.connect(attachment)
+    assert len(disks()) == 2
+    here.node.disconnect(attachment)
+    assert nothing_is_left()
+    shutil.rmtree(folder)
+
+
+def gone(here: Host, attachment: Attachment) -> bool:
+    """Whether one more disconnect leaves nothing: iscsid takes up its sessions some time after it has begun."""
+    here.node.disconnect(attachment)
+    return nothing_is_left()
+
+
+def command(pid: str) -> str:
+    """The name of a process's program; empty if it has ended."""
+    try:
+        return Path("/proc", pid, "comm").read_text().strip()
+    except OSError:
+        return ""
