@@ -155,6 +155,7 @@ def test_a_path_is_cut_while_a_program_writes(array: Array, place: Path) -> None
                 file.write(b"%08d" % len(written) * 512)
                 os.fsync(file.fileno())
                 written.append(time.monotonic())
+                stop.wait(0.02)  # the disk is small, and the path takes its time to come back
 
     writer = threading.Thread(target=write)
     writer.start()
@@ -417,8 +418,12 @@ def test_killed_anywhere_it_is_taken_up_again(array: Array) -> None:
         here.connect(attachment)
         assert (len(disks()), len(maps())) == (2, 1)
         die_at(here, f"xtremio-{point}", "disconnect", attachment)
-    here.node.disconnect(bare)
-    assert nothing_is_left()
+
+    def is_taken_up() -> bool:
+        here.node.disconnect(bare)
+        return nothing_is_left()
+
+    wait_until(is_taken_up)  # an iscsiadm of the killed process may still hold what is left for the next time
 
 
 def test_somebody_elses_sessions_and_records_are_left_alone(array: Array) -> None:
