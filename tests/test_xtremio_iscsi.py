@@ -486,7 +486,8 @@ def test_without_iscsid_the_sessions_are_left_for_a_later_disconnect(array: Arra
     here.connect(attachment)
     daemons = [name for name in os.listdir("/proc") if name.isdigit() and command(name) == "iscsid"]
     for pid in daemons:
-        os.kill(int(pid), signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # one of them ends with the other
+            os.kill(int(pid), signal.SIGKILL)
     wait_until(lambda: not any(command(pid) for pid in daemons))
     kept = records()
     for _ in range(2):
