@@ -14,7 +14,9 @@ TARGET = "iqn.2008-05.com.xtremio:001e67939c34"
 NAA = "514f0c5e38800001"
 MIB = 1 << 20
 
-ISCSIADM = """#!{python}
+ISCSIADM = """#!/bin/sh
+'''exec' "{python}" "$0" "$@"  # an interpreter's path may have a blank, which the first line of a script cannot
+' '''
 import os, sys
 from pathlib import Path
 root, words = Path({root!r}), sys.argv[1:]
