@@ -17,7 +17,7 @@ MAPPERS = ("krbd", "nbd")
 def test_the_node_driver_in_a_guest(tmp_path: Path, tool: Callable[[str], str]) -> None:
     """What this host can do too, in user space, is tested on it."""
     tests = "rexray-driver-ceph/tests/test_node.py"
-    ended = run_tests(tmp_path, tests, "-k", " or ".join(MAPPERS), linux=tool("linux.uml"), memory="2G", timeout=900)
+    ended = run_tests(tmp_path, tests, "-k", " or ".join(MAPPERS), linux=tool("linux.uml"), memory="2G", timeout=2400)
     assert ended.status == 0, ended.console
     assert ended.skipped == (), ended.console
     for mapper in MAPPERS:
