@@ -22,7 +22,10 @@ SCRIPT = """
 for folder in {folders}; do mkdir -p "$folder" && mount --bind "/host$folder" "$folder"; done
 for module in loop fuse; do modprobe "$module"; done
 # multipath-tools' rules look at every disk of every guest, and are needed by those only whose disks have several paths
-case "{arguments}" in *xtremio*) ;; *) rm -f /lib/udev/rules.d/*multipath*.rules; udevadm control --reload || true ;; esac
+case "{arguments}" in
+    *xtremio*) ;;
+    *) rm -f /lib/udev/rules.d/*multipath*.rules; udevadm control --reload || true ;;
+esac
 cd {root}
 export PYTHONDONTWRITEBYTECODE=1
 exec {python} -m pytest -p no:cacheprovider --color=no --junitxml=/out/junit.xml {arguments}
