@@ -1,0 +1,104 @@
+"""What a conformance run says at its end: a text, JSON, and a line for the matrix in the docs."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rexray import catalog, mixins
+from rexray.testing.kit.running import OUTCOMES, Result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The results of one driver; ``contract`` is the range of rexray-core that its distribution states."""
+
+    driver: str
+    kind: str
+    distribution: str = ""
+    version: str = ""
+    contract: str = ""
+    capabilities: tuple[str, ...] = ()
+    results: Sequence[Result] = ()
+
+    def count(self, outcome: str) -> int:
+        """How many checks ended that way."""
+        return sum(result.outcome == outcome for result in self.results)
+
+    @property
+    def deviations(self) -> tuple[Result, ...]:
+        """The checks that the author has replaced."""
+        return tuple(result for result in self.results if result.deviation)
+
+    def text(self) -> Iterator[str]:
+        """The report for people, line by line: each tier, what failed, what was replaced and why."""
+        yield f"{self.kind} driver {self.driver} ({self.distribution or 'not installed'} {self.version}".rstrip() + ")"
+        tiers = dict.fromkeys(result.tier for result in self.results)
+        for tier in tiers:
+            counts = Counter(result.outcome for result in self.results if result.tier == tier)
+            said = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts[outcome])
+            yield f"  {tier:<16} {said}"
+        for result in self.results:
+            if result.outcome == "failed":
+                yield f"  failed: {result.name}: {result.reason}"
+        skipped: dict[str, list[str]] = {}
+        for result in self.results:
+            if result.outcome == "skipped":
+                skipped.setdefault(result.reason, []).append(result.name)
+        for reason, names in skipped.items():
+            yield f"  skipped {len(names)}: {reason}"
+        for result in self.deviations:
+            yield f"  deviates: {result.name}: {result.deviation}"
+
+    def row(self) -> str:
+        """The line for a table in Markdown: driver, kind, version, checks run, passed, failed, skipped, deviations."""
+        counts = [len(self.results), *(self.count(outcome) for outcome in OUTCOMES), len(self.deviations)]
+        return f"| `{self.driver}` | {self.kind} | {self.version} | " + " | ".join(map(str, counts)) + " |"
+
+    def summary(self) -> dict[str, object]:
+        """The report without single checks, as the docs keep it."""
+        said = asdict(self)
+        del said["results"]
+        return {
+            **said,
+            "checks": len(self.results),
+            **{outcome: self.count(outcome) for outcome in OUTCOMES},
+            "deviations": {result.name: result.deviation for result in self.deviations},
+        }
+
+    def write(self, path: Path) -> None:
+        """Write all of it as JSON."""
+        whole = {**self.summary(), "results": [asdict(result) for result in self.results]}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+
+
+def report_of(target: type, kind: str, results: Sequence[Result]) -> Report:
+    """The report of a driver class, with what is known of the distribution that it is in."""
+    name = getattr(target, "name", target.__qualname__)
+    # a node driver is found by its storage driver's entry point
+    entries = catalog.entries("storage" if kind == "node" else kind)
+    package = target.__module__.split(".")[0]
+    entry = next((each for each in entries if each.name == name and each.module.split(".")[0] == package), None)
+    distribution = entry.distribution() if entry else None
+    declared: tuple[str, ...] = getattr(target, "capabilities", ())
+    return Report(
+        driver=name,
+        kind=kind,
+        distribution=distribution.name if distribution else "",
+        version=distribution.version if distribution else "",
+        contract=_contract(distribution) if distribution else "",
+        capabilities=(*declared, *(base.__name__ for base in target.__mro__ if base.__module__ == mixins.__name__)),
+        results=tuple(results),
+    )
+
+
+def _contract(distribution: importlib.metadata.Distribution) -> str:
+    from packaging.requirements import Requirement
+
+    found = (Requirement(line) for line in distribution.requires or ())
+    return next((str(each.specifier) for each in found if each.name == catalog.CORE), "")

@@ -1,0 +1,228 @@
+"""What a storage driver is checked on: its class, its settings, and what the kit makes and tidies up there."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import secrets
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
+
+from rexray.drivers import StorageDriver
+from rexray.errors import RexrayError
+from rexray.mixins import GroupSnapshots, Snapshots
+from rexray.settings import Secret, Sources
+from rexray.testing.kit.check import Failed, Skipped
+from rexray.types import InstanceId, Snapshot, SnapshotGroup, Volume, VolumeId, VolumeSpec
+
+GIB = 1 << 30
+
+M = TypeVar("M")
+T = TypeVar("T")
+
+TROUBLES = ("unreachable", "hanging", "denied")
+"""What settings can be given for: a platform that cannot be reached, one that never answers, wrong credentials."""
+
+
+class Contents(Protocol):
+    """Reads and writes a volume's data as a host that has it would; the volume may be attached or not."""
+
+    def write(self, volume_id: VolumeId, offset: int, data: bytes) -> None:
+        """Write the data there; it is on the platform when this returns."""
+
+    def read(self, volume_id: VolumeId, offset: int, length: int) -> bytes:
+        """Read that many bytes; what was never written is zeros."""
+
+
+class StorageRig:
+    """A storage driver under test.
+
+    ``driver`` is its class; ``sources`` configure it, for this process and for others. ``hosts`` are instances that
+    volumes can be attached to, by default those that the driver lists. ``size_bytes`` is what volumes are made with,
+    ``step_bytes`` what they grow by. ``troubles`` has sources for some of :data:`TROUBLES`. ``contents`` reads and
+    writes volumes where that can be done. ``modification`` is what :class:`~rexray.mixins.Modify` can change of a
+    volume, ``region`` where :class:`~rexray.mixins.SnapshotCopy` can copy to. ``patience`` is how many seconds one
+    check may take.
+
+    It is a context manager: what the checks made, and nothing else, is removed at its end.
+    """
+
+    def __init__(
+        self,
+        driver: type[StorageDriver],
+        sources: Sources,
+        *,
+        size_bytes: int = GIB,
+        step_bytes: int = GIB,
+        hosts: Sequence[str] = (),
+        troubles: Mapping[str, Sources] | None = None,
+        contents: Contents | None = None,
+        modification: Mapping[str, str] | None = None,
+        region: str = "",
+        patience: float = 120.0,
+    ) -> None:
+        self.target = driver
+        self.sources = sources
+        self.size_bytes = size_bytes
+        self.step_bytes = step_bytes
+        self.troubles = troubles or {}
+        self.modification = modification or {}
+        self.region = region
+        self.patience = patience
+        self._hosts = tuple(InstanceId(host) for host in hosts)
+        self._contents = contents
+        self._driver: StorageDriver | None = None
+        self._run = f"kit-{secrets.token_hex(4)}"
+        self._numbers = itertools.count(1)
+        self._names: set[str] = set()
+        self._ids: set[VolumeId] = set()
+        self._groups: list[SnapshotGroup] = []
+
+    @property
+    def driver(self) -> StorageDriver:
+        """The driver, made once."""
+        if self._driver is None:
+            self._driver = self.restarted()
+        return self._driver
+
+    def restarted(self) -> StorageDriver:
+        """Another one with the same settings, which knows nothing yet: as after a restart of the process."""
+        return self.target.make(self.sources)
+
+    def having(self, mixin: type[M]) -> M:
+        """The driver as one that has a capability; the check is skipped if it does not declare it."""
+        if not isinstance(self.driver, mixin):
+            raise Skipped(f"{self.target.__name__} does not declare {mixin.__name__}")
+        return self.driver
+
+    def troubled(self, trouble: str) -> StorageDriver:
+        """The driver with a platform in :data:`TROUBLES`; the check is skipped where no such settings are given."""
+        if trouble not in self.troubles:
+            raise Skipped(f"no settings are given for a platform that is {trouble}")
+        return self.target.make(self.troubles[trouble])
+
+    @property
+    def contents(self) -> Contents:
+        """What reads and writes volumes; the check is skipped where nothing does."""
+        if self._contents is None:
+            raise Skipped("nothing is given that reads and writes volumes")
+        return self._contents
+
+    def hosts(self, count: int) -> tuple[InstanceId, ...]:
+        """So many different instances that volumes can be attached to; the check is skipped where they are fewer."""
+        if not self._hosts:
+            self._hosts = tuple(instance.id for instance in self.driver.instances())
+        if len(self._hosts) < count:
+            raise Skipped(f"the platform has {len(self._hosts)} of the {count} instances that this takes")
+        return self._hosts[:count]
+
+    def secrets(self) -> tuple[str, ...]:
+        """The values of the driver's secret settings that are set."""
+        if self.target.settings is None:
+            return ()
+        found = (effective.value for effective in self.sources.effective(self.target.settings))
+        return tuple(value.reveal() for value in found if isinstance(value, Secret) and value)
+
+    def name(self, ending: str = "") -> str:
+        """A new name for a volume, a snapshot or a group; what gets it is removed at the end."""
+        return self.claim(f"{self._run}-{next(self._numbers)}{ending}")
+
+    def claim(self, name: str) -> str:
+        """Let what bears this name be removed at the end; it must begin as :meth:`name`'s do."""
+        if not name.startswith(self._run):
+            raise ValueError(f"{name!r} may be somebody else's")
+        self._names.add(name)
+        return name
+
+    def spec(self, name: str = "", **fields: Any) -> VolumeSpec:
+        """A wish for a volume of the rig's size and of that or a new name."""
+        return VolumeSpec(**{"name": name or self.name(), "size_bytes": self.size_bytes, **fields})
+
+    def create(self, name: str = "", **fields: Any) -> Volume:
+        """A volume, made with the driver."""
+        volume = self.driver.create(self.spec(name, **fields))
+        self._ids.add(volume.id)
+        return volume
+
+    def snapshot(self, volume: Volume, name: str = "") -> Snapshot:
+        """A snapshot of the volume."""
+        return self.having(Snapshots).create_snapshot(volume.id, name or self.name("-s"))
+
+    def group(self, volumes: Iterable[Volume], name: str = "") -> SnapshotGroup:
+        """A group snapshot of the volumes."""
+        taken = self.having(GroupSnapshots).create_snapshot_group(
+            name or self.name("-g"), [volume.id for volume in volumes]
+        )
+        self.keep_group(taken)
+        return taken
+
+    def keep_group(self, group: SnapshotGroup) -> None:
+        """Let the group be removed at the end."""
+        self._groups.append(group)
+
+    def named(self, name: str, driver: StorageDriver | None = None) -> list[Volume]:
+        """The volumes of that name in the list of all."""
+        return [volume for volume in (driver or self.driver).volumes() if volume.name == name]
+
+    def holders(self, volume: Volume, driver: StorageDriver | None = None) -> set[InstanceId]:
+        """The instances that have the volume, by its attachments."""
+        return {attachment.instance_id for attachment in (driver or self.driver).attachments(volume.id)}
+
+    def together(self, *calls: Callable[[], T]) -> list[T | Exception]:
+        """What comes of calls that begin at the same moment, each in a thread: results and errors in their order."""
+        gate = threading.Barrier(len(calls))
+
+        def run(call: Callable[[], T]) -> T | Exception:
+            gate.wait(30)
+            try:
+                return call()
+            except Exception as error:  # noqa: BLE001 the check judges it
+                return error
+
+        with ThreadPoolExecutor(len(calls)) as pool:
+            return list(pool.map(run, calls))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.tidy()
+        except Exception as trouble:
+            if error is None:
+                raise Failed(f"what the check had made could not be removed: {trouble}") from trouble
+
+    def tidy(self) -> None:
+        """Remove what the checks made: first the snapshots, for a volume may not go before them, then the volumes."""
+        if not self._names:
+            return
+        driver = self.restarted()
+        found = {volume.id for name in self._names for volume in driver.volumes_named(name)} | self._ids
+        for volume_id in found:
+            with contextlib.suppress(RexrayError):  # the removal says what is wrong
+                driver.detach(volume_id, force=True)
+        self._remove_snapshots(driver, found)
+        for volume_id in found:
+            driver.remove(volume_id, force=True)
+        self._names.clear()
+        self._ids.clear()
+
+    def _remove_snapshots(self, driver: StorageDriver, volume_ids: set[VolumeId]) -> None:
+        if isinstance(driver, GroupSnapshots):
+            for group in self._groups:
+                driver.remove_snapshot_group(group.id)
+        self._groups.clear()
+        if isinstance(driver, Snapshots):
+            for snapshot in list(driver.snapshots()):
+                if snapshot.name in self._names or snapshot.volume_id in volume_ids:
+                    driver.remove_snapshot(snapshot.id)
+
+
+def times(count: int, call: Callable[[], T]) -> list[T]:
+    """What comes of the same call, made that many times."""
+    return [call() for _ in range(count)]

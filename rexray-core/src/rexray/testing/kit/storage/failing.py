@@ -1,0 +1,1 @@
+"""Errors: of platforms that are away, that hang, or that refuse the credentials."""

@@ -1,0 +1,1 @@
+"""Listing and looking up volumes and instances."""

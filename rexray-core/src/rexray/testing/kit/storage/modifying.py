@@ -1,0 +1,1 @@
+"""Changing what a volume is."""

@@ -1,0 +1,1 @@
+"""Names: the limits, Unicode, and words that mean harm."""

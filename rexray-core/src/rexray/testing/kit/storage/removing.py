@@ -1,0 +1,1 @@
+"""Removing volumes: what is gone, what stays, what is refused."""

@@ -1,0 +1,1 @@
+"""Capacity, health, zones and policies."""

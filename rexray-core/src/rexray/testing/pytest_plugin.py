@@ -1,0 +1,94 @@
+"""The pytest plug-in of the conformance kit: its options, and the report at the end.
+
+It is loaded into every run of pytest where rexray-core is installed, and so imports the kit only when that is used.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from rexray.testing.kit.report import Report
+    from rexray.testing.kit.running import Result
+
+    Results = dict[tuple[str, type], dict[str, Result]]
+
+_results: pytest.StashKey[Results] = pytest.StashKey()
+"""The result of each check, for each kind and class of driver."""
+
+_SUITE = Path(__file__).with_name("conformance_suite.py")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options of the kit."""
+    group = parser.getgroup("rexray", "conformance of REX-Ray drivers")
+    group.addoption("--rexray-driver", metavar="NAME", help="check the installed driver of that name")
+    group.addoption(
+        "--rexray-kind", metavar="KIND", help="its kind, where drivers of several kinds have the name: storage, os, ..."
+    )
+    group.addoption("--rexray-config", metavar="FILE", type=Path, help="the configuration file to check it with")
+    group.addoption("--rexray-report", metavar="FOLDER", type=Path, help="write each driver's report there as JSON")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """With ``--rexray-driver`` and nothing else to run, run the kit."""
+    config.stash[_results] = {}
+    if config.option.rexray_driver and config.args_source is not pytest.Config.ArgsSource.ARGS:
+        config.args[:] = [str(_SUITE)]
+
+
+def _check_of(item: pytest.Item) -> Any:
+    return getattr(getattr(item, "function", None), "rexray_check", None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """Note how a check ended."""
+    report: pytest.TestReport = yield
+    check, rig = _check_of(item), getattr(item, "funcargs", {}).get("rig")
+    if check is not None and rig is not None and (report.when == "call" or report.outcome != "passed"):
+        from rexray.testing.kit.running import Result
+
+        reason = ""
+        if report.skipped and isinstance(report.longrepr, tuple):
+            reason = report.longrepr[2].removeprefix("Skipped: ")
+        elif report.failed and call.excinfo is not None:
+            reason = call.excinfo.exconly().splitlines()[0]
+        results = item.config.stash[_results].setdefault((check.kind, rig.target), {})
+        before = results.get(check.name)
+        results[check.name] = Result(
+            name=check.name,
+            tier=check.tier,
+            outcome=report.outcome,
+            reason=reason,
+            seconds=report.duration + (before.seconds if before else 0.0),
+            deviation=getattr(getattr(item, "function", None), "rexray_deviation", ""),
+        )
+    return report
+
+
+def reports(config: pytest.Config) -> list[Report]:
+    """The reports of the drivers that the run has checked so far."""
+    from rexray.testing.kit.report import report_of
+
+    return [
+        report_of(target, kind, tuple(results.values())) for (kind, target), results in config.stash[_results].items()
+    ]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The report of each driver, and its line for the matrix in the docs."""
+    if not config.stash[_results]:
+        return
+    terminalreporter.section("conformance of REX-Ray drivers")
+    for report in reports(config):
+        for line in report.text():
+            terminalreporter.line(line)
+        terminalreporter.line(report.row())
+        if config.option.rexray_report:
+            path = config.option.rexray_report / f"{report.kind}-{report.driver}.json"
+            report.write(path)
+            terminalreporter.line(f"the report is in {path}")
