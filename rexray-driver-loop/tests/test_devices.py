@@ -16,6 +16,7 @@ from rexray.types import VolumeId
 from rexray_driver_loop import loops
 from rexray_driver_loop.node import LoopNode
 from rexray_driver_loop.storage import LoopStorage
+from rexray_driver_loop.viability import viability
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("loop")]
 
@@ -320,9 +321,9 @@ def test_a_platform_on_tmpfs(tmp_path: Path) -> None:
         host.disconnect()
 
 
-def test_loop_devices_make_it_viable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_loop_devices_make_it_viable(tmp_path: Path) -> None:
     assert LoopNode.viable().ok
     assert LoopStorage.viable().ok
-    monkeypatch.setattr(loops, "CONTROL", tmp_path / "loop-control")
-    assert "loop-control is missing" in LoopNode.viable().reason
-    assert not LoopStorage.viable().ok
+    refused = viability(control=tmp_path / "loop-control")
+    assert not refused.ok
+    assert "loop-control is missing" in refused.reason

@@ -1,7 +1,7 @@
 """``make bench``: what this machine measures, medians and ratios of one run.
 
 Arguments name the parts to run: ``startup``, ``calls``, ``memory``, ``block``, ``ec2``, ``ceph``,
-``scaleio``; all by default.
+``scaleio``, ``plugins``; all by default.
 ``--quick`` takes a tenth of the samples.
 """
 
@@ -19,6 +19,7 @@ from calls import measure_calls
 from ceph import measure_ceph
 from ec2 import measure_ec2
 from memory import measure_memory
+from plugins import measure_plugins
 from scaleio import measure_scaleio
 from startup import measure_startup
 
@@ -30,6 +31,7 @@ PARTS = {
     "ec2": measure_ec2,
     "ceph": measure_ceph,
     "scaleio": measure_scaleio,
+    "plugins": measure_plugins,
 }
 
 

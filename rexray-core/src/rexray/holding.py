@@ -10,7 +10,6 @@ import contextlib
 import functools
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -66,9 +65,16 @@ class Holding:
         self._records = records
         self._locks = locks
 
-    def lock(self, name: str, operation: str) -> AbstractContextManager[None]:
-        """The volume's lock; ``Busy`` says which operation has it."""
-        return self._locks.hold(file_key(name), owner=f"{operation} of {name!r}", timeout=LOCK_SECONDS)
+    @contextlib.contextmanager
+    def lock(self, name: str, operation: str) -> Iterator[None]:
+        """The volume's lock; ``Busy`` says which operation has it. Observers are told of an operation that fails."""
+        try:
+            with self._locks.hold(file_key(name), owner=f"{operation} of {name!r}", timeout=LOCK_SECONDS):
+                yield
+        except RexrayError as error:
+            event = {"operation": operation.lower(), "name": name, "error": error}
+            registry().tell("rexray_operation_failed", driver=self._driver, **event)
+            raise
 
     def mount(self, request: MountRequest, find: Callable[[], Record]) -> Path:
         """Mount for the holder; ``find`` gives the volume's record, or makes one, or raises ``NotFound``."""
@@ -198,9 +204,8 @@ class Holding:
         faults.point("mount-noted")
         try:
             self._publisher.publish(prepared, request)
-        except RexrayError as error:
+        except RexrayError:
             self._settle_if_undone(prepared)
-            self._tell_failure("mount", prepared.name, error)
             raise
         return prepared
 
@@ -252,9 +257,6 @@ class Holding:
         user = mounts.holders_elsewhere(target) if self._publisher.is_published(record) else None
         if user:
             raise InUse(f"volume {record.name!r} is mounted at {target} and used by {user}: stop that first")
-
-    def _tell_failure(self, operation: str, name: str, error: Exception) -> None:
-        registry().tell("rexray_operation_failed", driver=self._driver, operation=operation, name=name, error=error)
 
 
 def _refuse_other_access(record: Record, request: MountRequest) -> None:

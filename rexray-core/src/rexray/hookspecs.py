@@ -3,6 +3,10 @@
 Hooks **register classes**, which a plug-in's light ``plugin.py`` implements with :data:`rexray.hookimpl`, and **tell
 observers** what happened. They never carry storage calls: those are plain method calls on a driver. Vendor SDKs are
 imported inside a hook's body or later.
+
+Arguments are only ever added to a hook, and an implementation names those that it wants. A hook or an argument that is
+to go is marked (``hookspec(warn_on_impl=...)``, ``warn_on_impl_args``) one release before, and whoever implements it is
+told so in a line that names the distribution.
 """
 
 from __future__ import annotations
@@ -91,4 +95,7 @@ def rexray_volume_unmounted(driver: str, name: str, holder: str) -> None:
 
 @hookspec
 def rexray_operation_failed(driver: str, operation: str, name: str, error: Exception) -> None:
-    """An operation on a volume failed; nothing was changed, or it was undone."""
+    """An operation on a volume failed, and what it had changed was undone as far as that was possible.
+
+    ``operation`` is a word such as ``create``, ``remove``, ``attach``, ``mount``, ``unmount`` or ``detach``.
+    """

@@ -5,19 +5,22 @@ The facade over pluggy: everything else sees typed classes.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import logging
+import threading
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
-from rexray import catalog, hookspecs
-from rexray.errors import BrokenPlugin, NotInstalled, PluginError
+from rexray import catalog, hookspecs, plugin_results, tracing
+from rexray.errors import BrokenPlugin, PluginError
+from rexray.plugin_facts import remembered
 
 if TYPE_CHECKING:
     from rexray.cli.commands import CommandSpec
@@ -28,35 +31,31 @@ log = logging.getLogger(__name__)
 D = TypeVar("D", bound="Driver")
 
 DRIVER_KINDS = ("storage", "os", "volume", "csi")
-"""The kinds of plug-in that ``driver ls`` lists."""
+"""The kinds of plug-in that are drivers."""
 
-_CLASS_HOOKS = {
+CLASS_HOOKS = {
     "storage": "rexray_storage_drivers",
     "node": "rexray_node_drivers",
     "os": "rexray_os_drivers",
     "volume": "rexray_volume_drivers",
     "csi": "rexray_csi_plugins",
 }
+"""The hook that returns the classes of each kind of driver."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Installed:
-    """A plug-in as ``driver ls`` shows it: its class, or why there is none."""
-
-    entry: catalog.Entry
-    driver: type[Driver] | None
-    error: str = ""
-    lacking: bool = False
-    """Whether all that is wrong is another distribution that has to be installed."""
-    seconds: float = 0.0
+_REGISTERING = frozenset({*CLASS_HOOKS.values(), "rexray_commands", "rexray_settings"})
+"""The hooks that return something; all others tell observers."""
 
 
 class Registry:
-    """The installed plug-ins, loaded at most once each."""
+    """The installed plug-ins, loaded at most once each; ``specs`` is the module of the hooks."""
 
-    def __init__(self) -> None:
-        self._manager = _manager()
+    def __init__(self, specs: ModuleType = hookspecs) -> None:
+        self._manager = pluggy.PluginManager("rexray")
+        self._manager.add_hookspecs(specs)
         self._modules: dict[str, ModuleType] = {}
+        self._seconds: dict[tuple[str, str], float] = {}
+        self._lock = threading.RLock()
+        self._hears = False
 
     def storage_driver(self, name: str) -> type[StorageDriver]:
         """The storage driver class of that name or alias."""
@@ -88,114 +87,202 @@ class Registry:
 
         return self._driver("csi", name, CSIPlugin)
 
-    def installed(self) -> Iterable[Installed]:
-        """Every installed driver of every kind, by its own name, the broken ones with their reason."""
-        for kind in DRIVER_KINDS:
-            for entry in catalog.entries(kind):
-                start, lacking = time.perf_counter(), False
-                try:
-                    catalog.find(kind, entry.name)
-                    driver, error = self._class_of(entry, _CLASS_HOOKS[kind]), ""
-                except PluginError as caught:
-                    driver, error, lacking = None, str(caught), isinstance(caught, NotInstalled)
-                if driver is not None and driver.name != entry.name:
-                    continue  # an alias
-                seconds = time.perf_counter() - start
-                yield Installed(entry=entry, driver=driver, error=error, lacking=lacking, seconds=seconds)
+    def driver_of(self, entry: catalog.Entry) -> type[Driver]:
+        """The driver class that an entry of one of :data:`DRIVER_KINDS` stands for; ``PluginError``."""
+        hook, theirs = CLASS_HOOKS[entry.kind], self.hooks_of(entry)
+        if entry.kind == "storage" and hook not in theirs and CLASS_HOOKS["node"] in theirs:
+            hook = CLASS_HOOKS["node"]  # a node driver alone, whose storage driver only other hosts use
+        return self._class_of(entry, hook)
+
+    def hooks_of(self, entry: catalog.Entry) -> tuple[str, ...]:
+        """The hooks that a plug-in implements, sorted; ``PluginError`` where it cannot be loaded."""
+        callers = self._manager.get_hookcallers(self._load(entry)) or []
+        return tuple(sorted(caller.name for caller in callers))
+
+    def seconds_of(self, entry: catalog.Entry) -> float:
+        """How long the first import of a plug-in, and its first answer about an entry's kind, took."""
+        wanted = ("", CLASS_HOOKS.get(entry.kind, "rexray_commands"))
+        return sum(self._seconds.get((entry.module, part), 0.0) for part in wanted)
+
+    def module_of(self, entry: catalog.Entry) -> ModuleType:
+        """The module that an entry points at; ``PluginError`` where it cannot be loaded."""
+        return self._load(entry)
 
     def commands(self) -> Sequence[CommandSpec]:
-        """The commands of the installed plug-ins; a broken plug-in is logged and left out."""
-        return [spec for module in self._load_all(["commands"]) for spec in self._call(module, "rexray_commands")]
+        """The commands of the installed plug-ins, all of which are loaded; a broken one is logged and left out."""
+        found: list[CommandSpec] = []
+        for entry, _ in self._load_all(["commands"]):
+            with left_out(entry):
+                found += self.commands_of(entry)
+        return found
+
+    def commands_of(self, entry: catalog.Entry) -> Sequence[CommandSpec]:
+        """The commands that one plug-in brings; ``PluginError``."""
+        return self._items(entry, "rexray_commands", _is_command, "a CommandSpec of texts")
 
     def settings(self) -> Sequence[type]:
-        """Every settings dataclass of the installed plug-ins, each once."""
+        """Every settings dataclass of the installed plug-ins, each once; a broken plug-in is logged and left out."""
         found: dict[type, None] = {}
-        for module in self._load_all(catalog.GROUPS):
-            found.update(dict.fromkeys(self._call(module, "rexray_settings")))
-        for item in self.installed():
-            if item.driver is not None and item.driver.settings is not None:
-                found[item.driver.settings] = None
+        for entry, _ in self._load_all(catalog.GROUPS):
+            with left_out(entry):
+                found.update(
+                    dict.fromkeys(
+                        self._items(entry, "rexray_settings", plugin_results.is_settings, "a dataclass of settings")
+                    )
+                )
+        for entry in catalog.everything(DRIVER_KINDS):
+            with contextlib.suppress(PluginError):  # it was told above, or is told where its driver is used
+                driver = self.driver_of(entry)
+                if driver.settings is not None:
+                    found[driver.settings] = None
         return list(found)
 
     def load_observers(self) -> None:
-        """Load every installed plug-in, so that those with observer hooks hear what happens."""
-        self._load_all(catalog.GROUPS)
+        """Load the installed plug-ins with observer hooks, so that they hear what happens."""
+        with self._lock:
+            if not self._hears:
+                self._hears = True
+                for _ in self._load_all(catalog.GROUPS, _may_observe):
+                    pass
 
     def tell(self, hook: str, **event: object) -> None:
-        """Tell every observer; the error of one is logged with its name and disturbs nobody."""
+        """Tell every observer; the error of one is logged with its name and disturbs nobody.
+
+        An observer gets those of the event's arguments that it names. The first time, observers are loaded.
+        """
+        self.load_observers()
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():
             try:
-                implementation.function(**{name: event[name] for name in implementation.argnames})
+                with tracing.timed(f"observer {implementation.plugin_name} hears {hook}"):
+                    implementation.function(**{name: event[name] for name in implementation.argnames})
             except Exception:
                 log.exception("observer %s failed in %s", implementation.plugin_name, hook)
 
     def _driver(self, kind: str, name: str, base: type[D], hook: str | None = None) -> type[D]:
         entry = catalog.find(kind, name)
-        found = self._class_of(entry, _CLASS_HOOKS[hook or kind])
+        found = self._class_of(entry, CLASS_HOOKS[hook or kind])
         if not issubclass(found, base):
-            raise BrokenPlugin(f"{self._blame(entry)}: {found.__qualname__} is not a {base.__name__}")
+            raise BrokenPlugin(f"{_blame(entry)}: {found.__qualname__} is not a {base.__name__}")
         return found
 
     def _class_of(self, entry: catalog.Entry, hook: str) -> type[Driver]:
-        classes: Sequence[type[Driver]] = self._call(self._load(entry), hook)
+        items = self._items(entry, hook, lambda item: True, "")
+        try:
+            classes = plugin_results.drivers(hook, items)
+        except PluginError as error:
+            raise BrokenPlugin(f"{_blame(entry)}: {error}") from error
         for driver in classes:
             if entry.name in (driver.name, *driver.aliases):
                 return driver
         names = ", ".join(driver.name for driver in classes) or "none"
-        raise BrokenPlugin(f"{self._blame(entry)}: {hook} returns {names}, not {entry.name!r}")
+        raise BrokenPlugin(f"{_blame(entry)}: {hook} returns {names}, not {entry.name!r}")
 
-    def _load_all(self, kinds: Iterable[str]) -> list[ModuleType]:
-        modules: dict[str, ModuleType | None] = {}
-        for kind in kinds:
-            for entry in catalog.entries(kind):
-                if entry.module in modules:
-                    continue
-                try:
-                    modules[entry.module] = self._load(entry)
-                except PluginError as error:
-                    modules[entry.module] = None
-                    log.warning("plug-in %s left out: %s", entry.name, error)
-        return [module for module in modules.values() if module is not None]
+    def _load_all(
+        self, kinds: Iterable[str], wanted: Any = lambda entry: True
+    ) -> Iterator[tuple[catalog.Entry, ModuleType]]:
+        """Each plug-in of those kinds once, by one of its entries; a broken one is logged and left out."""
+        seen: set[str] = set()
+        for entry in catalog.everything(kinds):
+            if (entry.module or entry.name) in seen or not wanted(entry):
+                continue
+            seen.add(entry.module or entry.name)
+            with left_out(entry):
+                yield entry, self._load(entry)
 
     def _load(self, entry: catalog.Entry) -> ModuleType:
-        if entry.module in self._modules:
-            return self._modules[entry.module]
-        entry.check_contract()
-        try:
-            module = importlib.import_module(entry.module)
-        except Exception as error:
-            raise BrokenPlugin(f"{self._blame(entry)}: {type(error).__name__}: {error}") from error
-        try:
-            rehearsal = _manager()  # a plug-in that is refused midway would leave half of its hooks behind
-            rehearsal.register(module, entry.module)
-            rehearsal.check_pending()
-        except pluggy.PluginValidationError as error:
-            raise BrokenPlugin(f"{self._blame(entry)}: {' '.join(str(error).split())}") from error
-        self._manager.register(module, entry.module)
-        self._modules[entry.module] = module
-        return module
+        with self._lock:
+            if entry.module in self._modules:
+                return self._modules[entry.module]
+            with tracing.timed(f"contract of {entry.name!r} checked"):
+                entry.check_contract()
+            with self._clocked(entry):
+                module = _imported(entry)
+            self._register(entry, module)
+            self._modules[entry.module] = module
+            return module
 
-    def _call(self, module: ModuleType, hook: str) -> Sequence[Any]:
+    def _register(self, entry: catalog.Entry, module: ModuleType) -> None:
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                self._manager.register(module, entry.module)
+            self._manager.check_pending()
+            for caller in self._manager.get_hookcallers(module) or []:
+                if any(one.plugin is module and (one.hookwrapper or one.wrapper) for one in caller.get_hookimpls()):
+                    raise BrokenPlugin(f"{_blame(entry)}: {caller.name} is a wrapper: hooks of REX-Ray have none")
+        except BaseException as error:
+            if self._manager.is_registered(module):
+                self._manager.unregister(module)
+            if not isinstance(error, pluggy.PluginValidationError):
+                raise
+            raise BrokenPlugin(f"{_blame(entry)}: {' '.join(str(error).split())}") from error
+        for warning in caught:
+            log.warning("%s: %s", _blame(entry), " ".join(str(warning.message).split()))
+
+    def _items(self, entry: catalog.Entry, hook: str, is_right: Any, what: str) -> list[Any]:
         """What one plug-in alone registers through a hook."""
-        caller = getattr(self._manager.hook, hook)
-        for implementation in caller.get_hookimpls():
-            if implementation.plugin is module:
-                try:
-                    return list(implementation.function())
-                except PluginError:
-                    raise
-                except Exception as error:
-                    raise BrokenPlugin(f"{module.__name__}: {hook}: {type(error).__name__}: {error}") from error
+        module = self._load(entry)
+        for implementation in getattr(self._manager.hook, hook).get_hookimpls():
+            if implementation.plugin is not module:
+                continue
+            try:
+                with (
+                    self._clocked(entry, hook),
+                    tracing.timed(f"hook {hook} of {entry.name!r}"),
+                    plugin_results.quiet(),
+                ):
+                    return plugin_results.each(hook, implementation.function(), is_right, what)
+            except (PluginError, KeyboardInterrupt) as error:
+                if isinstance(error, BrokenPlugin):
+                    raise BrokenPlugin(f"{_blame(entry)}: {error}") from error
+                raise
+            except BaseException as error:
+                raise BrokenPlugin(f"{_blame(entry)}: {hook}: {plugin_results.said(error)}") from error
         return []
 
-    def _blame(self, entry: catalog.Entry) -> str:
-        return f"plug-in {entry.name!r} of {catalog.describe(entry.distribution())}"
+    @contextlib.contextmanager
+    def _clocked(self, entry: catalog.Entry, part: str = "") -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds.setdefault((entry.module, part), time.perf_counter() - start)
 
 
-def _manager() -> pluggy.PluginManager:
-    manager = pluggy.PluginManager("rexray")
-    manager.add_hookspecs(hookspecs)
-    return manager
+def _is_command(item: object) -> bool:
+    from rexray.cli.commands import CommandSpec
+
+    return isinstance(item, CommandSpec) and all(isinstance(text, str) for text in (item.name, item.help, item.target))
+
+
+def _imported(entry: catalog.Entry) -> ModuleType:
+    """A plug-in's module; what it prints goes to standard error, for standard output is the user's."""
+    try:
+        with tracing.timed(f"imported {entry.module}"), plugin_results.quiet():
+            return entry.file.load() if entry.file else importlib.import_module(entry.module)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise BrokenPlugin(f"{_blame(entry)}: {plugin_results.said(error)}") from error
+
+
+@contextlib.contextmanager
+def left_out(entry: catalog.Entry) -> Iterator[None]:
+    """Go on without a plug-in that turns out broken, and log it."""
+    try:
+        yield
+    except PluginError as error:
+        log.warning("plug-in %s left out: %s", entry.name, error)
+
+
+def _may_observe(entry: catalog.Entry) -> bool:
+    """Whether a plug-in has observer hooks, or it is not known that it has none."""
+    facts = remembered().get(entry)
+    return facts is None or not _REGISTERING.issuperset(facts.hooks)
+
+
+def _blame(entry: catalog.Entry) -> str:
+    return f"plug-in {entry.name!r} of {catalog.describe(entry.distribution())}"
 
 
 @functools.cache

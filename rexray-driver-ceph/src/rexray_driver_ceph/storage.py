@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from rexray.drivers import StorageDriver
 from rexray.mixins import HasPolicy
 from rexray.settings import Sources
-from rexray.types import Viability, Volume, VolumeId
+from rexray.types import Volume, VolumeId, VolumeSpec
 from rexray_driver_ceph.attaching import AttachCalls
 from rexray_driver_ceph.changing import ChangeCalls
 from rexray_driver_ceph.describing import PROVIDER
@@ -25,16 +25,17 @@ class RbdStorage(MakingCalls, AttachCalls, GroupCalls, ChangeCalls, HasPolicy, S
     name = PROVIDER
     aliases = ("ceph",)
     settings = RbdSettings
-
-    @classmethod
-    def viable(cls) -> Viability:
-        """Where there is a cluster's configuration."""
-        return has_cluster()
+    viable = staticmethod(has_cluster)
 
     @classmethod
     def policy(cls, sources: Sources) -> Mapping[str, object]:
         """The least capabilities of the Ceph user."""
         return document(sources)
+
+    def create(self, spec: VolumeSpec) -> Volume:
+        """As the contract says, for a wish that this class honours."""
+        self.check_spec(spec)
+        return super().create(spec)
 
     def volumes(self) -> Iterator[Volume]:
         """Every image of the pools that are seen, from one session with the cluster."""

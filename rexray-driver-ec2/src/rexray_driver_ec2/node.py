@@ -20,7 +20,6 @@ from rexray.types import (
     DeviceIdentity,
     Instance,
     InstanceId,
-    Viability,
     VolumeId,
 )
 from rexray_driver_ec2 import names
@@ -55,6 +54,7 @@ class Ec2Node(NodeDriver):
     name = PROVIDER
     aliases = ("aws", "ebs")
     settings = Ec2Settings
+    viable = staticmethod(viability)
 
     def __init__(
         self, settings: Ec2Settings, *, remote: bool = False, sys: Path = Path("/sys"), dev: Path = Path("/dev")
@@ -68,11 +68,6 @@ class Ec2Node(NodeDriver):
     def make(cls, sources: Sources) -> Self:
         """The driver as the sources configure it; ``SettingsError``."""
         return cls(sources.load(Ec2Settings), remote=sources.load(CoreSettings).remote_management)
-
-    @classmethod
-    def viable(cls) -> Viability:
-        """Whether this host is an EC2 instance, or has credentials or settings for EC2."""
-        return viability()
 
     def instance(self) -> Instance:
         """This host as its metadata service knows it; ``SettingsError`` if it is remote and none is named."""

@@ -9,7 +9,7 @@ from rexray.errors import InvalidRequest
 from rexray.locks import Locks
 from rexray.mixins import Clone, Encrypted, HasCapacity, HasPolicy, Topology
 from rexray.settings import Sources
-from rexray.types import Capacity, Viability, Volume, VolumeId
+from rexray.types import Capacity, Volume, VolumeId, VolumeSpec
 from rexray_driver_ec2.attaching import AttachCalls
 from rexray_driver_ec2.changing import ChangeCalls
 from rexray_driver_ec2.policy import document
@@ -43,6 +43,7 @@ class Ec2Storage(
     name = PROVIDER
     aliases = ("aws", "ebs")
     settings = Ec2Settings
+    viable = staticmethod(viability)
     create_options = CREATE_OPTIONS
 
     def __init__(self, settings: Ec2Settings, *, remote: bool = False) -> None:
@@ -52,14 +53,14 @@ class Ec2Storage(
         self._tokens = Tokens()
 
     @classmethod
-    def viable(cls) -> Viability:
-        """Where the host is an EC2 instance, or there are credentials."""
-        return viability()
-
-    @classmethod
     def policy(cls, sources: Sources) -> Mapping[str, object]:
         """The least IAM policy that the configured operations need, as IAM takes it."""
         return document(sources)
+
+    def create(self, spec: VolumeSpec) -> Volume:
+        """As the contract says, for a wish that this class honours."""
+        self.check_spec(spec)
+        return super().create(spec)
 
     def volumes(self) -> Iterator[Volume]:
         """Every volume of the region that this service may see, by pages of hundreds."""
@@ -73,7 +74,7 @@ class Ec2Storage(
         """The volumes of that name, of which EC2 may have several."""
         try:
             tag = self._tag(name)
-        except InvalidRequest:  # too long for EC2 to have it
+        except InvalidRequest:  # EC2 cannot have it
             return iter(())
         return map(self._described, names_only(self._describer.volumes_named(tag)))
 

@@ -22,12 +22,11 @@ from pathlib import Path
 from rexray import faults, uses
 from rexray.errors import Busy, InUse, WrongDevice
 from rexray.mounts import mount_table
-from rexray.types import Viability
 from rexray_driver_loop.files import opened
+from rexray_driver_loop.viability import CONTROL
 
 log = logging.getLogger(__name__)
 
-CONTROL = Path("/dev/loop-control")
 _DEV = Path("/dev")
 _SYSFS = Path("/sys/block")
 _SYSFS_PAGE = 4096
@@ -49,15 +48,6 @@ _CONFIG = struct.Struct(f"=2I{_INFO.size}s64x")
 
 _TRIES = 200
 _RELEASE_SECONDS = 3.0
-
-
-def viability() -> Viability:
-    """Whether this host lets this process have loop devices."""
-    if not CONTROL.exists():
-        return Viability(ok=False, reason=f"{CONTROL} is missing: this needs Linux with loop devices")
-    if not os.access(CONTROL, os.R_OK | os.W_OK):
-        return Viability(ok=False, reason=f"{CONTROL} is not for this user: run as root")
-    return Viability(ok=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from rexray.drivers import NodeDriver
 from rexray.errors import InUse, NotReady, Unavailable, WrongDevice
-from rexray.types import Attachment, BlockDevice, Device, DeviceIdentity, Instance, InstanceId, Viability, VolumeId
-from rexray_driver_loop import here, loops, machine
+from rexray.types import Attachment, BlockDevice, Device, DeviceIdentity, Instance, InstanceId, VolumeId
+from rexray_driver_loop import here, machine
 from rexray_driver_loop.base import PROVIDER, PoolCalls, describe_instance
 from rexray_driver_loop.model import InstanceMeta, VolumeMeta
 from rexray_driver_loop.properties import check_health
 from rexray_driver_loop.settings import LoopSettings
 from rexray_driver_loop.store import LOCK_SECONDS
+from rexray_driver_loop.viability import viability
 
 
 class LoopNode(PoolCalls, NodeDriver):
@@ -18,11 +19,7 @@ class LoopNode(PoolCalls, NodeDriver):
 
     name = PROVIDER
     settings = LoopSettings
-
-    @classmethod
-    def viable(cls) -> Viability:
-        """Whether this process can have loop devices."""
-        return loops.viability()
+    viable = staticmethod(viability)
 
     def instance(self) -> Instance:
         """This host, which is noted on the platform the first time: volumes can be attached to it from then on.

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 
 from rexray.drivers import StorageDriver
 from rexray.mixins import Clone, Encrypted
-from rexray.types import InstanceId, Viability, Volume, VolumeId
-from rexray_driver_loop import here, loops
+from rexray.types import InstanceId, Volume, VolumeId
+from rexray_driver_loop import here
 from rexray_driver_loop.attaching import AttachCalls
 from rexray_driver_loop.base import PROVIDER, describe
 from rexray_driver_loop.groups import GroupCalls
 from rexray_driver_loop.making import MakingCalls
 from rexray_driver_loop.properties import PropertyCalls
 from rexray_driver_loop.settings import LoopSettings
+from rexray_driver_loop.viability import viability
 
 
 class LoopStorage(MakingCalls, AttachCalls, GroupCalls, PropertyCalls, Clone, Encrypted, StorageDriver):
@@ -24,11 +25,7 @@ class LoopStorage(MakingCalls, AttachCalls, GroupCalls, PropertyCalls, Clone, En
 
     name = PROVIDER
     settings = LoopSettings
-
-    @classmethod
-    def viable(cls) -> Viability:
-        """Where loop devices are, volumes can be used."""
-        return loops.viability()
+    viable = staticmethod(viability)
 
     def volumes(self) -> Iterator[Volume]:
         """Every volume, sorted by id; one small file is read for each."""

@@ -19,7 +19,6 @@ from rexray.types import (
     DeviceIdentity,
     Instance,
     InstanceId,
-    Viability,
     VolumeId,
 )
 from rexray_driver_scaleio.scini import Scini
@@ -43,6 +42,7 @@ class ScaleIoNode(NodeDriver):
     name = PROVIDER
     aliases = ("powerflex",)
     settings = ScaleIoSettings
+    viable = staticmethod(viability)
 
     def __init__(
         self, settings: ScaleIoSettings, *, remote: bool = False, sys: Path = Path("/sys"), dev: Path = Path("/dev")
@@ -60,11 +60,6 @@ class ScaleIoNode(NodeDriver):
     def make(cls, sources: Sources) -> Self:
         """The driver as the sources configure it; ``SettingsError``."""
         return cls(sources.load(ScaleIoSettings), remote=sources.load(CoreSettings).remote_management)
-
-    @classmethod
-    def viable(cls) -> Viability:
-        """Whether this host has an SDC, or its environment names a gateway."""
-        return viability()
 
     def instance(self) -> Instance:
         """This host by its GUID, its zone the system's id: empty if none is configured and it is not in just one.

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from rexray.drivers import StorageDriver
 from rexray.errors import InvalidRequest
 from rexray.mixins import Clone, HasCapacity, ReadOnlyAttach, Topology, VolumeHealth
-from rexray.types import Capacity, Health, Viability, Volume, VolumeId
+from rexray.types import Capacity, Health, Volume, VolumeId, VolumeSpec
 from rexray_driver_scaleio import names, words
 from rexray_driver_scaleio.changing import ChangeCalls
 from rexray_driver_scaleio.making import CREATE_OPTIONS
@@ -29,12 +29,13 @@ class ScaleIoStorage(
     name = PROVIDER
     aliases = ("powerflex",)
     settings = ScaleIoSettings
+    viable = staticmethod(viability)
     create_options = CREATE_OPTIONS
 
-    @classmethod
-    def viable(cls) -> Viability:
-        """Where the host has an SDC, or the environment names a gateway."""
-        return viability()
+    def create(self, spec: VolumeSpec) -> Volume:
+        """As the contract says, for a wish that this class honours."""
+        self.check_spec(spec)
+        return super().create(spec)
 
     def volumes(self) -> Iterator[Volume]:
         """Every volume of the system, without its snapshots, by one request and one for the SDCs."""
@@ -59,7 +60,7 @@ class ScaleIoStorage(
         return (self._array.system.id,)
 
     def capacity(self, zone: str = "") -> Capacity:
-        """What the gateway says is left for new volumes in the pool that the settings choose."""
+        """What the gateway says is left for new volumes in the pool that the settings choose; thin ones may be larger."""
         system = self._array.system
         if zone not in ("", system.id, system.name):
             raise InvalidRequest(f"zone {zone!r} does not exist: there is {system.name or 'nameless'} ({system.id})")
@@ -72,7 +73,7 @@ class ScaleIoStorage(
         figures = (found or {}).get(pool.id, {})
         free = int(figures.get(_FREE, figures.get(_FREE_MISSPELT, 0))) * KIB
         step = STEP_GIB * GIB
-        return Capacity(available_bytes=free // step * step, largest_volume_bytes=free // step * step)
+        return Capacity(available_bytes=free // step * step)
 
     def health(self, volume_id: VolumeId) -> Health:
         """How the volume is now; raises ``NotFound``."""

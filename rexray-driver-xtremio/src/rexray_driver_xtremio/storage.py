@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rexray.drivers import StorageDriver
 from rexray.errors import InvalidRequest, NotFound
 from rexray.mixins import HasCapacity
-from rexray.types import Capacity, Viability, Volume, VolumeId
+from rexray.types import Capacity, Volume, VolumeId, VolumeSpec
 from rexray_driver_xtremio.attaching import AttachCalls
 from rexray_driver_xtremio.describing import PROVIDER, describe
 from rexray_driver_xtremio.making import MakingCalls
@@ -22,11 +22,12 @@ class XtremIoStorage(RollbackCalls, MakingCalls, AttachCalls, HasCapacity, Stora
 
     name = PROVIDER
     settings = XtremIoSettings
+    viable = staticmethod(viability)
 
-    @classmethod
-    def viable(cls) -> Viability:
-        """Where an XMS is configured, or the host has a device of an array."""
-        return viability()
+    def create(self, spec: VolumeSpec) -> Volume:
+        """As the contract says, for a wish that this class honours."""
+        self.check_spec(spec)
+        return super().create(spec)
 
     def volumes(self) -> Iterator[Volume]:
         """Every volume that is no snapshot, in a constant number of calls; with REST v1 one more for each volume."""

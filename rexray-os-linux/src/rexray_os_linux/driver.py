@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
-from rexray import child
 from rexray.deadlines import within
 from rexray.drivers import OSDriver
 from rexray.errors import InUse, InvalidRequest, NotReady, RexrayError
 from rexray.mounts import Mount, mount_table
-from rexray.types import Device, Directory, FilesystemStats, MountPoint, Viability
+from rexray.types import Device, Directory, FilesystemStats, MountPoint
 from rexray_os_linux import (
     blockdev,
     filesystems,
@@ -28,6 +26,7 @@ from rexray_os_linux.deadlines import Deadlines
 from rexray_os_linux.devices import Devices
 from rexray_os_linux.guard import ThawGuards
 from rexray_os_linux.held import Held
+from rexray_os_linux.viability import viability
 
 _GRACE = 1.0
 """Seconds beyond a deadline that the waiting itself looks after, for the kernel to hang in."""
@@ -41,20 +40,12 @@ class LinuxOS(OSDriver):
     """
 
     name = "linux"
+    viable = staticmethod(viability)
 
     def __init__(self, deadlines: Deadlines | None = None, devices: Devices | None = None) -> None:
         self._deadlines = deadlines or Deadlines()
         self._devices = devices or Devices()
         self._guards = ThawGuards()
-
-    @classmethod
-    def viable(cls) -> Viability:
-        """It works on Linux where util-linux's blkid is installed."""
-        if sys.platform != "linux":
-            return Viability(ok=False, reason=f"this host runs {sys.platform}, not Linux")
-        if child.find("blkid") is None:
-            return Viability(ok=False, reason="blkid is not installed: install the package util-linux")
-        return Viability(ok=True)
 
     def locate(self, device: Device, *, deadline: float) -> Device:
         """The device with its node's path, its identity proven."""

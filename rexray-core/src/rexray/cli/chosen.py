@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from rexray import catalog, services
+from rexray import catalog, plugin_results, services
 from rexray.cli.app import App
 from rexray.core_settings import CoreSettings
 from rexray.drivers import Driver, OSDriver, VolumeDriver
-from rexray.errors import InvalidRequest, NotInstalled, SettingsError
+from rexray.errors import InvalidRequest, NotInstalled, PluginError, SettingsError
 from rexray.registry import registry
 from rexray.settings import Effective
 
@@ -85,12 +85,12 @@ def _choose(kind: str, name: str, load: Callable[[str], type[D]], distribution: 
     for entry in catalog.entries(kind):
         try:
             driver = load(entry.name)
-        except NotInstalled as error:
+            if driver.name != entry.name:
+                continue  # an alias
+            viability = plugin_results.viability(driver.viable)
+        except PluginError as error:  # a broken one is told where it is named, and disturbs no other
             reasons.append(f"{entry.name}: {error}")
             continue
-        if driver.name != entry.name:
-            continue  # an alias
-        viability = driver.viable()
         if viability.ok:
             return driver
         reasons.append(f"{entry.name}: {viability.reason}")

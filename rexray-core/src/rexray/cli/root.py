@@ -52,6 +52,7 @@ class Root(Group):
         spec = _named(CORE_COMMANDS, cmd_name) or _named(_plugged(), cmd_name)
         if spec is None:
             if _named(SERVER_COMMANDS, cmd_name):
+                _refuse_left_out(cmd_name)
                 raise NotInstalled(f"'rexray {cmd_name}' is not installed: pip install rexray-server")
             return None
         return load_command(cmd_name, spec.target)
@@ -92,9 +93,18 @@ class Root(Group):
 
 
 def _plugged() -> Sequence[CommandSpec]:
-    from rexray.registry import registry
+    from rexray.listing import commands
 
-    return registry().commands()
+    return commands()
+
+
+def _refuse_left_out(command: str) -> None:
+    """``NotInstalled`` if what brings the server's commands is installed, and only the allow-list leaves it out."""
+    from rexray import allowed, catalog
+
+    if any(entry.kind == "commands" and entry.name == SERVER_PLUGIN for entry in catalog.left_out()):
+        remedy = f"put {SERVER_PLUGIN} there to use it"
+        raise NotInstalled(f"'rexray {command}' is left out by ${allowed.VARIABLE}: {remedy}")
 
 
 def _named(specs: Sequence[CommandSpec], name: str) -> CommandSpec | None:

@@ -144,7 +144,9 @@ class DefaultVolumes(VolumeDriver):
             if self._platform.remote or instance_id != self.instance_id():
                 if force:
                     self._refuse_mounted(record, name)
-                return self._storage.attach(volume.id, instance_id, force=force)
+                elsewhere = self._storage.attach(volume.id, instance_id, force=force)
+                registry().tell("rexray_volume_attached", driver=self._storage.name, attachment=elsewhere)
+                return elsewhere
             preparer = self._publisher.preparer
             was_here = self._publisher.is_attached_here(record)
             attachment = self._publisher.attach(record, force=force)
@@ -164,6 +166,8 @@ class DefaultVolumes(VolumeDriver):
                 if self._is_mounted(record) and not self._has(instance_id, volume.id):
                     self._refuse_mounted(record, name)  # the driver may take that word for another one for this host
                 self._storage.detach(volume.id, instance_id, force=force)
+                event = {"name": record.name, "instance_id": instance_id}
+                registry().tell("rexray_volume_detached", driver=self._storage.name, **event)
                 return
             self._refuse_mounted(record, name)
             found = self._storage.attachments(volume.id, instance_id)

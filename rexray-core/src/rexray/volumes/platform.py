@@ -1,6 +1,7 @@
 """The storage platform of a run: its storage driver, the node driver beside it, and this host's OS driver.
 
-A run uses one service: the configured one that the settings choose, or a storage driver by its own name.
+A run uses one service: the configured one that the settings choose, or, where none is configured, an installed storage
+driver by its own name or alias.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from rexray import catalog, services
+from rexray import catalog, plugin_results, services
 from rexray.core_settings import CoreSettings
 from rexray.drivers import Driver, NodeDriver, OSDriver, StorageDriver
 from rexray.errors import InvalidRequest, NotInstalled, PluginError
@@ -65,6 +66,8 @@ def find_service(sources: Sources) -> Service:
 def _storage_name(sources: Sources) -> str:
     """The storage driver to use: the one that is configured, or the only installed one that can work here."""
     settings = sources.load(CoreSettings)
+    if settings.service and not settings.storage_drivers and _is_installed(settings.service):
+        return settings.service
     names = settings.storage_drivers or _viable("storage", registry().node_driver)
     if settings.service:
         if settings.service not in names:
@@ -90,6 +93,11 @@ def os_name(sources: Sources) -> str:
     return names[0]
 
 
+def _is_installed(name: str) -> bool:
+    """Whether there is a storage driver of that name or alias, in whatever state it is."""
+    return any(entry.name == name for entry in catalog.entries("storage"))
+
+
 def _viable(kind: str, load: Callable[[str], type[D]]) -> tuple[str, ...]:
     return tuple(name for name, reason in _looks(kind, load) if not reason)
 
@@ -104,7 +112,7 @@ def _looks(kind: str, load: Callable[[str], type[D]]) -> Iterable[tuple[str, str
     for entry in catalog.entries(kind):
         try:
             driver = load(entry.name)
-            viability = driver.viable()
+            viability = plugin_results.viability(driver.viable)
         except PluginError as error:
             yield entry.name, str(error)
         else:
