@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import acme_plugin as acme
@@ -21,7 +22,8 @@ from rexray.errors import InvalidRequest, Unavailable
 from rexray.locks import Locks
 from rexray.names import file_key
 from rexray.paths import Paths, find_paths
-from rexray.types import Attachment, BlockDevice, InstanceId, MountPoint, Volume, VolumeId
+from rexray.testing.memory.platform import MemoryPlatform
+from rexray.types import BlockDevice, Directory, InstanceId, Volume, VolumeId, VolumeSpec
 from rexray.volumes.claims import Claims
 from rexray.volumes.driver import DefaultVolumes
 from rexray.volumes.options import Reader
@@ -32,19 +34,38 @@ from rexray.volumes.settings import VolumeSettings
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where everything of the platform is; it has no volumes, and this host sees no device."""
-    monkeypatch.setenv("ACME", str(tmp_path / "acme"))
-    monkeypatch.setattr(acme, "SEEN", [])
-    monkeypatch.setattr(acme, "MOUNTED", [])
-    return tmp_path
+HERE, THERE = InstanceId("host-1"), InstanceId("host-2")
+
+
+class SeeingNode(acme.AcmeNode):
+    """A node that sees the devices it is given, whatever is connected."""
+
+    seen: tuple[BlockDevice, ...] = ()
+
+    def devices(self) -> tuple[BlockDevice, ...]:
+        return self.seen
 
 
 @pytest.fixture
-def platform() -> Platform:
-    settings = acme.AcmeSettings()
-    return Platform(storage=acme.AcmeStorage(settings), node=acme.AcmeNode(settings), make_os=acme.AcmeOS)
+def settings(tmp_path: Path) -> acme.AcmeSettings:
+    return acme.AcmeSettings(file=str(tmp_path / "acme.json"))
+
+
+@pytest.fixture
+def memory(settings: acme.AcmeSettings) -> MemoryPlatform:
+    """The storage platform itself; it has no volumes."""
+    return MemoryPlatform.of(settings)
+
+
+@pytest.fixture
+def node(settings: acme.AcmeSettings) -> SeeingNode:
+    """The node of the platform, which sees no device."""
+    return SeeingNode(settings)
+
+
+@pytest.fixture
+def platform(settings: acme.AcmeSettings, node: SeeingNode) -> Platform:
+    return Platform(storage=acme.AcmeStorage(settings), node=node, make_os=lambda: acme.AcmeOS(settings))
 
 
 @pytest.fixture
@@ -53,7 +74,7 @@ def paths(tmp_path: Path) -> Paths:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+def run(tmp_path: Path, settings: acme.AcmeSettings) -> Run:
     """Runs ``rexray`` with the platform installed beside the real ones."""
     info = tmp_path / "rexray_driver_acme-1.0.dist-info"
     info.mkdir()
@@ -75,6 +96,7 @@ def run(tmp_path: Path) -> Run:
                 "HOME": str(tmp_path),
                 "XDG_CACHE_HOME": str(tmp_path / "cache"),
                 "REXRAY_OSDRIVERS": "acme",
+                "MEMORY_FILE": settings.file,
                 **environ,
             },
             capture_output=True,
@@ -86,19 +108,20 @@ def run(tmp_path: Path) -> Run:
     return rexray
 
 
-def volume(name: str, *, at: str = acme.HERE, device: str = "", status: str = "") -> Volume:
-    """A volume that is attached to an instance."""
-    volume_id = VolumeId(f"vol-{name}")
-    attachment = Attachment(volume_id=volume_id, instance_id=InstanceId(at), device=device, status=status)
-    return Volume(id=volume_id, name=name, attachments=(attachment,) if at else ())
+def have(platform: Platform, name: str, *, at: str = HERE, device: str = "") -> Volume:
+    """Let the platform have a volume that is attached to an instance."""
+    made = platform.storage.create(VolumeSpec(name=name))
+    if at:
+        platform.storage.attach(made.id, InstanceId(at), device=device)
+    return platform.storage.volume(made.id)
 
 
-def seen(name: str, device: str, *, region: str = "", status: str = "") -> BlockDevice:
+def seen(volume_id: str, device: str, *, region: str = "", status: str = "") -> BlockDevice:
     """A device of this host as its node driver sees it."""
     return BlockDevice(
         provider="acme",
-        instance_id=acme.HERE,
-        volume_id=VolumeId(f"vol-{name}"),
+        instance_id=HERE,
+        volume_id=VolumeId(volume_id),
         device=device,
         region=region,
         status=status,
@@ -115,14 +138,16 @@ def test_a_driver_with_aliases_is_listed_once_and_by_its_name(run: Run) -> None:
     assert "ALIASES" in run("driver", "ls").stdout.splitlines()[0]
 
 
-def test_an_alias_names_the_driver_and_everything_bears_the_drivers_own_name(run: Run, folder: Path) -> None:
-    acme.have(volume("a", device="/dev/a", status="attached"))
+def test_an_alias_names_the_driver_and_everything_bears_the_drivers_own_name(
+    run: Run, platform: Platform, tmp_path: Path
+) -> None:
+    have(platform, "a", device="/dev/a")
     answer = run("volume", "get", REXRAY_STORAGEDRIVERS="anvil")
     assert (answer.returncode, answer.stderr) == (0, "")
     assert yaml.safe_load(answer.stdout)[0]["providername"] == "acme"
     made = run("volume", "create", "new", "-o", "fstype=xfs", REXRAY_STORAGEDRIVERS="anvil")
     assert (made.returncode, made.stderr) == (0, "")
-    assert (folder / "var/lib/docker/acme/new.json").exists()
+    assert (tmp_path / "var/lib/docker/acme/new.json").exists()
 
 
 def test_settings_of_a_driver_with_aliases_are_there_once(run: Run) -> None:
@@ -141,41 +166,51 @@ def test_of_the_drivers_that_can_work_here_one_with_aliases_is_one(run: Run) -> 
 # The volumes of this host
 
 
-def test_the_node_says_the_device_and_the_platform_what_the_node_does_not(platform: Platform, paths: Paths) -> None:
-    acme.have(
-        volume("c", device="/dev/xvdc", status="attached"),
-        volume("a", device="/dev/xvdz", status="attached"),
-        volume("b", device="/dev/xvdb", status="busy"),
-        volume("none"),
-        volume("elsewhere", at="there", device="/dev/xvda"),
-        volume("free", at=""),
+def test_the_node_says_the_device_and_the_platform_what_the_node_does_not(
+    platform: Platform, memory: MemoryPlatform, node: SeeingNode, paths: Paths
+) -> None:
+    have(platform, "c", device="/dev/xvdc")
+    first = have(platform, "a", device="/dev/xvdz")
+    second = have(platform, "b", device="/dev/xvdb")
+    nowhere = have(platform, "none")
+    have(platform, "elsewhere", at=THERE, device="/dev/xvda")
+    have(platform, "free", at="")
+    with memory.array() as array:
+        record = array.volume(nowhere.id)
+        array.state.volumes[nowhere.id] = replace(record, links={HERE: replace(record.links[HERE], device="")})
+    node.seen = (
+        seen(first.id, "/dev/nvme1n1"),
+        seen(second.id, "/dev/nvme2n1", region="mars", status="ok"),
+        seen("x", "/dev/x"),
     )
-    acme.SEEN.extend(
-        [seen("a", "/dev/nvme1n1"), seen("b", "/dev/nvme2n1", region="mars", status="ok"), seen("x", "/dev/x")]
-    )
+    names = {found.id: found.name for found in platform.storage.volumes()}
     found = DefaultVolumes(VolumeSettings(), platform, paths).devices()
-    assert [(item.volume_id, item.device, item.region, item.status, item.provider) for item in found] == [
-        ("vol-a", "/dev/nvme1n1", "moon", "attached", "acme"),
-        ("vol-b", "/dev/nvme2n1", "mars", "ok", "acme"),
-        ("vol-c", "/dev/xvdc", "moon", "attached", "acme"),
+    assert [(names[item.volume_id], item.device, item.region, item.status, item.provider) for item in found] == [
+        ("a", "/dev/nvme1n1", "region-1", "attached", "acme"),
+        ("b", "/dev/nvme2n1", "mars", "ok", "acme"),
+        ("c", "/dev/xvdc", "region-1", "attached", "acme"),
     ]
 
 
 def test_attached_volumes_are_those_of_the_instance_whatever_the_platform_can_filter_by(platform: Platform) -> None:
-    acme.have(volume("a"), volume("b", at="there"), volume("c", at=""))
-    assert [found.id for found in StorageDriver.attached(platform.storage, acme.HERE)] == ["vol-a"]
+    mine = have(platform, "a")
+    have(platform, "b", at=THERE)
+    have(platform, "c", at="")
+    assert list(StorageDriver.attached(platform.storage, HERE)) == [mine] == list(platform.storage.attached(HERE))
 
 
-def test_volume_get_of_one_volume_lists_no_others(run: Run) -> None:
-    acme.have(volume("a", device="/dev/a"), volume("b", device="/dev/b"))
-    for word in ("a", "vol-a"):
+def test_volume_get_of_one_volume_lists_no_others(run: Run, platform: Platform, memory: MemoryPlatform) -> None:
+    wanted = have(platform, "a")
+    have(platform, "b")
+    for word in ("a", wanted.id):
         answer = run("volume", "get", word, REXRAY_STORAGEDRIVERS="acme")
-        assert [row["volumeid"] for row in yaml.safe_load(answer.stdout)] == ["vol-a"]
-    assert "volumes" not in acme.calls()
+        assert [row["volumeid"] for row in yaml.safe_load(answer.stdout)] == [wanted.id]
+    assert "volumes" not in memory.calls
 
 
-def test_volume_get_fails_when_the_platform_cannot_be_reached(run: Run) -> None:
-    answer = run("volume", "get", REXRAY_STORAGEDRIVERS="acme", ACME_DOWN="1")
+def test_volume_get_fails_when_the_platform_cannot_be_reached(run: Run, memory: MemoryPlatform) -> None:
+    memory.go_down("acme cannot be reached")
+    answer = run("volume", "get", REXRAY_STORAGEDRIVERS="acme")
     assert (answer.returncode, answer.stdout, answer.stderr) == (1, "", "error: acme cannot be reached\n")
 
 
@@ -183,60 +218,58 @@ def publisher(platform: Platform, folder: Path) -> BlockPublisher:
     return BlockPublisher(platform, VolumeSettings(), folder / "mounts", Locks(), Claims(folder / "claims"))
 
 
-def mounted(folder: Path, name: str, device: str) -> None:
-    target = folder / "mounts" / name
-    target.mkdir(parents=True)
-    acme.MOUNTED.append(MountPoint(path=target, source=device))
+def mounted(platform: Platform, folder: Path, name: str, device: str) -> None:
+    platform.os.mount(Directory(source=device, fs_type="ext4"), folder / "mounts" / name)
 
 
-def test_mounts_of_this_hosts_volumes_can_be_adopted(platform: Platform, folder: Path) -> None:
-    acme.have(volume("a", device="/dev/a"), volume("b", device="/dev/xvdb"))
-    acme.SEEN.append(seen("b", "/dev/b"))
+def test_mounts_of_this_hosts_volumes_can_be_adopted(platform: Platform, node: SeeingNode, tmp_path: Path) -> None:
+    first, second = have(platform, "a", device="/dev/a"), have(platform, "b", device="/dev/xvdb")
+    node.seen = (seen(second.id, "/dev/b"),)
     for name in ("a", "b", "c"):
-        mounted(folder, name, f"/dev/{name}")
-    found = publisher(platform, folder).adoptable()
-    assert [(record.name, record.volume_id) for record in found] == [("a", "vol-a"), ("b", "vol-b")]
+        mounted(platform, tmp_path, name, f"/dev/{name}")
+    found = publisher(platform, tmp_path).adoptable()
+    assert [(record.name, record.volume_id) for record in found] == [("a", first.id), ("b", second.id)]
 
 
 def test_mounts_can_be_adopted_while_the_platform_cannot_be_reached(
-    platform: Platform, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    platform: Platform, memory: MemoryPlatform, node: SeeingNode, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    acme.SEEN.append(seen("b", "/dev/b"))
-    mounted(folder, "b", "/dev/b")
-    monkeypatch.setenv("ACME_DOWN", "1")
+    node.seen = (seen("vol-b", "/dev/b"),)
+    mounted(platform, tmp_path, "b", "/dev/b")
+    memory.go_down("acme cannot be reached")
     with caplog.at_level(logging.WARNING):
-        assert [record.volume_id for record in publisher(platform, folder).adoptable()] == ["vol-b"]
+        assert [record.volume_id for record in publisher(platform, tmp_path).adoptable()] == ["vol-b"]
     assert "acme cannot be reached" in caplog.text
     with pytest.raises(Unavailable):
-        DefaultVolumes(VolumeSettings(), platform, find_paths({"REXRAY_HOME": str(folder)})).devices()
+        DefaultVolumes(VolumeSettings(), platform, find_paths({"REXRAY_HOME": str(tmp_path)})).devices()
 
 
-def test_a_host_without_mounts_asks_nobody_for_them(platform: Platform, folder: Path) -> None:
-    assert list(publisher(platform, folder).adoptable()) == []
-    assert acme.calls() == []
+def test_a_host_without_mounts_asks_nobody_for_them(platform: Platform, memory: MemoryPlatform, tmp_path: Path) -> None:
+    assert list(publisher(platform, tmp_path).adoptable()) == []
+    assert memory.calls == []
 
 
 # Create options
 
 
 def test_a_drivers_own_create_options_reach_it_in_lower_case(platform: Platform) -> None:
-    wishes = Reader(VolumeSettings(), platform.storage).read("data", {"Throughput": "250", "size": "2"})
-    assert wishes.spec.options == {"throughput": "250"}
-    assert wishes.of_existing(Volume(id=VolumeId("v"), name="data")).options == {"throughput": "250"}
+    wishes = Reader(VolumeSettings(), platform.storage).read("data", {"MultiAttach": "true", "size": "2"})
+    assert wishes.spec.options == {"multiattach": "true"}
+    assert wishes.of_existing(Volume(id=VolumeId("v"), name="data")).options == {"multiattach": "true"}
 
 
 def test_an_unknown_option_is_refused_with_the_drivers_own_among_those_that_there_are(platform: Platform) -> None:
     reader = Reader(VolumeSettings(), platform.storage)
-    with pytest.raises(InvalidRequest, match="option 'throughptu' is unknown; did you mean 'throughput'"):
-        reader.read("data", {"throughptu": "250"})
-    with pytest.raises(InvalidRequest, match=r"option 'zzz' is unknown; there are size, .*throughput, multiattach$"):
+    with pytest.raises(InvalidRequest, match="option 'multiatach' is unknown; did you mean 'multiattach'"):
+        reader.read("data", {"multiatach": "true"})
+    with pytest.raises(InvalidRequest, match=r"option 'zzz' is unknown; there are size, .*, multiattach$"):
         reader.read("data", {"zzz": "1"})
 
 
-def test_the_shell_hands_a_drivers_own_option_on(run: Run) -> None:
-    answer = run("volume", "create", "data", "-o", "Throughput=250", REXRAY_STORAGEDRIVERS="acme")
+def test_the_shell_hands_a_drivers_own_option_on(run: Run, platform: Platform) -> None:
+    answer = run("volume", "create", "data", "-o", "MultiAttach=true", REXRAY_STORAGEDRIVERS="acme")
     assert (answer.returncode, answer.stderr) == (0, "")
-    assert acme.volumes()[VolumeId("vol-1")].fields == {"throughput": "250"}
+    assert [found.fields for found in platform.storage.volumes()] == [{"multiattach": "true"}]
 
 
 def test_a_drivers_own_options_are_parameters_of_csi(platform: Platform, paths: Paths) -> None:
@@ -245,11 +278,11 @@ def test_a_drivers_own_options_are_parameters_of_csi(platform: Platform, paths: 
     use = pb.VolumeCapability(mount=pb.VolumeCapability.MountVolume(), access_mode=modes(mode=modes.SINGLE_NODE_WRITER))
     context: object = None
     made = controller.CreateVolume(
-        pb.CreateVolumeRequest(name="data", volume_capabilities=[use], parameters={"Throughput": "250"}),
+        pb.CreateVolumeRequest(name="data", volume_capabilities=[use], parameters={"MultiAttach": "true"}),
         context,  # type: ignore[arg-type] # not looked at
     )
-    assert acme.volumes()[VolumeId(made.volume.volume_id)].fields == {"throughput": "250"}
-    with pytest.raises(InvalidRequest, match=r"parameter 'zzz' is unknown: there are .*, throughput, multiattach$"):
+    assert platform.storage.volume(VolumeId(made.volume.volume_id)).fields == {"multiattach": "true"}
+    with pytest.raises(InvalidRequest, match=r"parameter 'zzz' is unknown: there are .*, multiattach$"):
         controller.CreateVolume(
             pb.CreateVolumeRequest(name="data", volume_capabilities=[use], parameters={"zzz": "250"}),
             context,  # type: ignore[arg-type]
@@ -259,19 +292,33 @@ def test_a_drivers_own_options_are_parameters_of_csi(platform: Platform, paths: 
 # Policies
 
 
-def test_a_policy_is_printed_as_people_paste_it_for_what_is_not_switched_off(run: Run) -> None:
+def test_a_policy_is_printed_as_people_paste_it_for_what_is_not_switched_off(run: Run, memory: MemoryPlatform) -> None:
     answer = run("policy", "acme")
     assert (answer.returncode, answer.stderr) == (0, "")
-    assert answer.stdout == ('{\n  "Version": "1",\n  "May": [\n    "CreateVolume",\n    "AttachVolume"\n  ]\n}\n')
+    assert answer.stdout == '{\n  "allow": [\n    "create",\n    "remove",\n    "attach"\n  ]\n}\n'
     less = run("policy", "anvil", "--format", "yaml", REXRAY_VOLUME_CREATE_DISABLE="true")
-    assert yaml.safe_load(less.stdout) == {"Version": "1", "May": ["AttachVolume"]}
-    assert acme.calls() == []
+    assert yaml.safe_load(less.stdout) == {"allow": ["remove", "attach"]}
+    assert memory.calls == []
 
 
-def test_a_driver_without_a_policy_says_so_and_an_unknown_one_what_to_install(run: Run) -> None:
-    plain = Path(acme.__file__).read_text().replace("class AcmeStorage(Acme, HasPolicy,", "class AcmeStorage(Acme,")
-    folder = Path(os.environ["ACME"]).parent
-    (folder / "acme_plugin.py").write_text(plain)
+PLAIN = """
+from rexray import hookimpl
+from rexray.drivers import StorageDriver
+from rexray.testing.memory.attaching import AttachCalls
+from rexray.testing.memory.listing import ListCalls
+from rexray.testing.memory.making import MakingCalls
+class AcmeStorage(ListCalls, MakingCalls, AttachCalls, StorageDriver):
+    name = "acme"
+    aliases = ("anvil",)
+@hookimpl
+def rexray_storage_drivers():
+    return [AcmeStorage]
+"""
+"""The plug-in with a driver that can do what each driver can, and nothing more."""
+
+
+def test_a_driver_without_a_policy_says_so_and_an_unknown_one_what_to_install(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "acme_plugin.py").write_text(PLAIN)
     answer = run("policy", "acme")
     assert (answer.returncode, answer.stdout) == (1, "")
     assert answer.stderr == (
@@ -299,7 +346,7 @@ def test_a_name_of_255_characters_works_as_any_other(platform: Platform, paths: 
     assert (paths.lib / f"docker/acme/{file_key(name)}.json").exists()
     assert volumes.create(name, {"fstype": "xfs"}) == made
     volumes.remove(name)
-    assert acme.volumes() == {}
+    assert list(platform.storage.volumes()) == []
     assert list((paths.lib / "docker/acme").iterdir()) == []
 
 
