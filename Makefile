@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format isolated tools bench constraints clean
+.PHONY: help setup run test check format isolated docs tools bench constraints clean
 
 MEMBERS := $(wildcard rexray-*)
 # mypy wants one run per tree: tests in different trees may bear the same name
@@ -33,6 +33,9 @@ format: setup ## Format the code and mend what ruff can mend
 
 isolated: setup ## Test each distribution with only what it declares
 	.venv/bin/python tools/isolated.py $(PYTEST_ARGS)
+
+docs: setup ## Build the documentation into build/site; a warning is an error
+	.venv/bin/mkdocs build --quiet --strict --clean
 
 tools: setup ## Build csi-sanity, csc and ec2-metadata-mock into .tools/bin, for the tests that need them
 	tools/go-tools
