@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from plugin_parts import Site, good
 
 HOOK = "from rexray import hookimpl\n@hookimpl\ndef rexray_os_drivers():\n    "

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plugin_parts import Site, good
 
+from plugin_parts import Site, good
 from rexray.plugin_trust import refusal
 
 ARRIVED = "open(__file__ + '.arrived', 'a').write('.')\n"

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from plugin_parts import Site, good
 
 ALL = """

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from packaging.requirements import Requirement
-from plugin_parts import Site, good
 
+from plugin_parts import Site, good
 from rexray import __version__, catalog
 
 OTHERS = any(True for _ in catalog.entries("os"))

@@ -263,6 +263,12 @@ def test_a_secret_shows_nowhere() -> None:
     assert "canary" not in str(caught.value)
 
 
+def test_sources_show_none_of_their_values() -> None:
+    said = {"acme.password": "canary"}
+    sources = Sources(files=(("config.yml", said),), environ={"ACME_PASSWORD": "canary"}, flags={"--pw": "canary"})
+    assert "canary" not in repr(sources)
+
+
 @given(value=st.one_of(st.text(), st.integers(), st.booleans(), st.lists(st.text()), st.none(), st.floats()))
 def test_any_value_is_either_read_or_refused_in_one_line(value: object) -> None:
     for option in options_of(AcmeSettings):

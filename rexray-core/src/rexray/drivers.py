@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
 
-from rexray.errors import Unsupported
+from rexray.errors import InvalidRequest, OutOfRange, Unsupported
+from rexray.mixins import Clone, Encrypted, Snapshots
 from rexray.types import (
     Attachment,
     BlockDevice,
@@ -89,6 +90,34 @@ class StorageDriver(Driver):
             for volume in self.volumes()
             if any(attachment.instance_id == instance_id for attachment in volume.attachments)
         )
+
+    def check_spec(self, spec: VolumeSpec) -> None:
+        """Refuse a wish that makes no sense, or that the class does not say it honours: ``create`` begins with it.
+
+        ``InvalidRequest`` for an empty name, sizes below 0, two sources, or an option that is not among the
+        ``create_options``; ``OutOfRange`` for 8 EiB or more; ``Unsupported`` for a source or encryption without the
+        mixin for it.
+        """
+        if not spec.name:
+            raise InvalidRequest("volume name is empty")
+        what = f"volume {spec.name!r}"
+        if min(spec.size_bytes, spec.limit_bytes, spec.iops) < 0:
+            raise InvalidRequest(f"{what}: a size, a limit or a number of IOPS is below 0")
+        if spec.size_bytes >= 2**63:
+            raise OutOfRange(f"{what}: {spec.size_bytes} bytes are more than any platform's volume can have")
+        if spec.source_volume and spec.source_snapshot:
+            raise InvalidRequest(f"{what}: it cannot be a copy of a volume and of a snapshot")
+        unknown = sorted(set(spec.options) - set(self.create_options))
+        if unknown:
+            known = ", ".join(sorted(self.create_options)) or "none"
+            raise InvalidRequest(f"{what}: the driver {self.name!r} has no option {unknown[0]!r}; it has: {known}")
+        for asked, mixin in (
+            (spec.source_volume, Clone),
+            (spec.source_snapshot, Snapshots),
+            (spec.encrypted or spec.encryption_key, Encrypted),
+        ):
+            if asked and not isinstance(self, mixin):
+                raise Unsupported(f"{what}: the driver {self.name!r} cannot make that: it has no {mixin.__name__}")
 
     @abstractmethod
     def create(self, spec: VolumeSpec) -> Volume:

@@ -257,12 +257,12 @@ class Sources:
     """Where values come from: parsed files (lowest first), the environment, and the flags that were given.
 
     ``scopes`` are prefixes of keys in files, such as ``rexray.services.fast.``: what is below them wins over the
-    environment, and over the same keys without a prefix.
+    environment, and over the same keys without a prefix. A repr shows none of the values: there are secrets among them.
     """
 
-    files: tuple[tuple[str, Mapping[str, object]], ...] = ()
-    environ: Mapping[str, str] = dataclasses.field(default_factory=lambda: dict(os.environ))
-    flags: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    files: tuple[tuple[str, Mapping[str, object]], ...] = dataclasses.field(default=(), repr=False)
+    environ: Mapping[str, str] = dataclasses.field(default_factory=lambda: dict(os.environ), repr=False)
+    flags: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
     scopes: tuple[str, ...] = ()
 
     def effective(self, settings: type) -> tuple[Effective, ...]:

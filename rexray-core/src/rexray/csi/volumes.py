@@ -132,9 +132,13 @@ class CSIVolumes(CSISnapshots, VolumeDriver):
         _refuse_force(force)
         self._only_here(instance_id)
         with self._holding.lock(check_name(name), "Attach"):
-            context = self._publisher.attach(self._record(name))
+            record = self._record(name)
+            context = self._publisher.attach(record)
         attachment = Attachment(
-            volume_id=VolumeId(name), instance_id=instance_id, token=context.get("path", ""), status="attached"
+            volume_id=VolumeId(record.volume_id),
+            instance_id=instance_id,
+            token=context.get("path", ""),
+            status="attached",
         )
         registry().tell("rexray_volume_attached", driver=self.name, attachment=attachment)
         return attachment

@@ -17,14 +17,20 @@ replaced by a method of its name that says why by :func:`deviation`; without a r
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import pytest
 
 from rexray.testing.kit.check import Check, Skipped, Suite
+from rexray.testing.kit.node_rig import NodeRig
+from rexray.testing.kit.os_rig import OSRig
 from rexray.testing.kit.rig import StorageRig
 from rexray.testing.kit.running import perform
-from rexray.testing.kit.suites import STORAGE
+from rexray.testing.kit.suites import NODE, OS, STORAGE, VOLUME
+from rexray.testing.kit.volume_rig import VolumeRig
+
+if TYPE_CHECKING:
+    from rexray.testing.conformance_csi import CSIConformance as CSIConformance
 
 F = TypeVar("F", bound=Callable[..., None])
 
@@ -87,3 +93,45 @@ class StorageConformance(Conformance):
     def rig(self) -> StorageRig:
         """The driver under test: override this."""
         raise NotImplementedError(f"{type(self).__qualname__} needs a fixture 'rig' that returns a StorageRig")
+
+
+class NodeConformance(Conformance):
+    """The checks of node drivers."""
+
+    suite = NODE
+
+    @pytest.fixture
+    def rig(self) -> NodeRig:
+        """The driver under test: override this."""
+        raise NotImplementedError(f"{type(self).__qualname__} needs a fixture 'rig' that returns a NodeRig")
+
+
+class OSConformance(Conformance):
+    """The checks of OS drivers."""
+
+    suite = OS
+
+    @pytest.fixture
+    def rig(self) -> OSRig:
+        """The driver under test: override this."""
+        raise NotImplementedError(f"{type(self).__qualname__} needs a fixture 'rig' that returns an OSRig")
+
+
+class VolumeConformance(Conformance):
+    """The checks of volume drivers."""
+
+    suite = VOLUME
+
+    @pytest.fixture
+    def rig(self) -> VolumeRig:
+        """The driver under test: override this."""
+        raise NotImplementedError(f"{type(self).__qualname__} needs a fixture 'rig' that returns a VolumeRig")
+
+
+def __getattr__(name: str) -> Any:
+    """``CSIConformance``, which needs ``rexray-core[csi]``: nobody else does."""
+    if name == "CSIConformance":
+        from rexray.testing.conformance_csi import CSIConformance
+
+        return CSIConformance
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

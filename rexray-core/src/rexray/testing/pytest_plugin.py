@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from rexray.testing.kit.check import Suite
     from rexray.testing.kit.report import Report
     from rexray.testing.kit.running import Result
 
-    Results = dict[tuple[str, type], dict[str, Result]]
+    Results = dict[tuple[Suite[Any], type], dict[str, Result]]
 
 _results: pytest.StashKey[Results] = pytest.StashKey()
-"""The result of each check, for each kind and class of driver."""
+"""The result of each check, for each suite and class of driver."""
 
 _SUITE = Path(__file__).with_name("conformance_suite.py")
+_CSI_SUITE = Path(__file__).with_name("conformance_suite_csi.py")
+"""Of CSI plug-ins, which needs gRPC where the others do not."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,7 +40,32 @@ def pytest_configure(config: pytest.Config) -> None:
     """With ``--rexray-driver`` and nothing else to run, run the kit."""
     config.stash[_results] = {}
     if config.option.rexray_driver and config.args_source is not pytest.Config.ArgsSource.ARGS:
-        config.args[:] = [str(_SUITE)]
+        name, kind = config.option.rexray_driver, config.option.rexray_kind
+        config.args[:] = [str(_CSI_SUITE if kind == "csi" or (not kind and _is_csi(name)) else _SUITE)]
+
+
+def _is_csi(name: str) -> bool:
+    """Whether a CSI plug-in is installed by that name."""
+    from rexray import catalog
+
+    return any(entry.name == name for entry in catalog.entries("csi"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of the suite for installed drivers, run the classes for what has the name."""
+    ours = [item for item in items if item.path in (_SUITE, _CSI_SUITE)]
+    if not ours:
+        return
+    from rexray.errors import RexrayError
+    from rexray.testing.kit.configured import kinds_of
+
+    try:
+        kinds = kinds_of(config.option.rexray_driver, config.option.rexray_kind or "")
+    except RexrayError as error:
+        raise pytest.UsageError(str(error)) from None
+    others = [item for item in ours if _check_of(item).kind not in kinds]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if item not in others]
 
 
 def _check_of(item: pytest.Item) -> Any:
@@ -45,7 +73,7 @@ def _check_of(item: pytest.Item) -> Any:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+def pytest_runtest_makereport(item: pytest.Function, call: pytest.CallInfo[None]) -> Any:
     """Note how a check ended."""
     report: pytest.TestReport = yield
     check, rig = _check_of(item), getattr(item, "funcargs", {}).get("rig")
@@ -57,7 +85,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             reason = report.longrepr[2].removeprefix("Skipped: ")
         elif report.failed and call.excinfo is not None:
             reason = call.excinfo.exconly().splitlines()[0]
-        results = item.config.stash[_results].setdefault((check.kind, rig.target), {})
+        results = item.config.stash[_results].setdefault((item.cls.suite, rig.target), {})
         before = results.get(check.name)
         results[check.name] = Result(
             name=check.name,
@@ -75,7 +103,7 @@ def reports(config: pytest.Config) -> list[Report]:
     from rexray.testing.kit.report import report_of
 
     return [
-        report_of(target, kind, tuple(results.values())) for (kind, target), results in config.stash[_results].items()
+        report_of(target, suite, tuple(results.values())) for (suite, target), results in config.stash[_results].items()
     ]
 
 

@@ -36,6 +36,9 @@ BY_MIXIN: tuple[tuple[type, tuple[str, ...]], ...] = (
 )
 """What a mixin adds to that."""
 
+GROUP = ("CREATE_DELETE_GET_VOLUME_GROUP_SNAPSHOT",)
+"""What a storage driver with ``GroupSnapshots`` can do for groups of volumes."""
+
 NODE = (
     "STAGE_UNSTAGE_VOLUME",
     "GET_VOLUME_STATS",
@@ -51,6 +54,11 @@ NODE = (
 def of_controller(storage: type[StorageDriver]) -> tuple[str, ...]:
     """The capabilities of the controller service."""
     return (*ALWAYS, *(name for mixin, names in BY_MIXIN if issubclass(storage, mixin) for name in names))
+
+
+def of_group_controller(storage: type[StorageDriver]) -> tuple[str, ...]:
+    """The capabilities of the group controller service, none without one."""
+    return GROUP if issubclass(storage, GroupSnapshots) else ()
 
 
 def of_plugin(storage: type[StorageDriver], *, controller: bool) -> tuple[str, ...]:

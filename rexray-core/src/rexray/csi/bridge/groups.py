@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 import grpc
 
 from rexray.csi._pb import csi_pb2 as pb
-from rexray.csi.bridge import words
+from rexray.csi.bridge import abilities, words
 from rexray.csi.bridge.quieting import Quiet, not_here
 from rexray.csi.bridge.snapshots import refuse_parameters
 from rexray.drivers import StorageDriver
@@ -34,8 +34,8 @@ class GroupController:
         self, request: pb.GroupControllerGetCapabilitiesRequest, _: Context
     ) -> pb.GroupControllerGetCapabilitiesResponse:
         """What this service can do."""
-        known = _Capability(rpc=_Capability.RPC(type="CREATE_DELETE_GET_VOLUME_GROUP_SNAPSHOT"))
-        return pb.GroupControllerGetCapabilitiesResponse(capabilities=[known])
+        known = [_Capability(rpc=_Capability.RPC(type=name)) for name in abilities.GROUP]
+        return pb.GroupControllerGetCapabilitiesResponse(capabilities=known)
 
     def CreateVolumeGroupSnapshot(
         self, request: pb.CreateVolumeGroupSnapshotRequest, _: Context

@@ -51,7 +51,8 @@ class Bridge(CSIPlugin):
 
         storage = self._storage_class
         plugin = abilities.of_plugin(storage, controller=True)
-        return tuple(dict.fromkeys((*plugin, *abilities.of_controller(storage), *abilities.NODE)))
+        controllers = (*abilities.of_controller(storage), *abilities.of_group_controller(storage))
+        return tuple(dict.fromkeys((*plugin, *controllers, *abilities.NODE)))
 
     def storage(self) -> StorageDriver:
         """The storage driver, made when a controller first needs it: it holds credentials."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from rexray import catalog, mixins
+from rexray.testing.kit.check import Suite
 from rexray.testing.kit.running import OUTCOMES, Result
 
 
@@ -24,6 +25,8 @@ class Report:
     contract: str = ""
     capabilities: tuple[str, ...] = ()
     results: Sequence[Result] = ()
+    whole: bool = True
+    """Whether every check of the kit is among the results."""
 
     def count(self, outcome: str) -> int:
         """How many checks ended that way."""
@@ -56,16 +59,17 @@ class Report:
 
     def row(self) -> str:
         """The line for a table in Markdown: driver, kind, version, checks run, passed, failed, skipped, deviations."""
-        counts = [len(self.results), *(self.count(outcome) for outcome in OUTCOMES), len(self.deviations)]
+        said = self.summary()
+        counts = [said[word] for word in ("run", *OUTCOMES)] + [len(self.deviations)]
         return f"| `{self.driver}` | {self.kind} | {self.version} | " + " | ".join(map(str, counts)) + " |"
 
     def summary(self) -> dict[str, object]:
         """The report without single checks, as the docs keep it."""
         said = asdict(self)
-        del said["results"]
+        del said["results"], said["whole"]
         return {
             **said,
-            "checks": len(self.results),
+            "run": self.count("passed") + self.count("failed"),
             **{outcome: self.count(outcome) for outcome in OUTCOMES},
             "deviations": {result.name: result.deviation for result in self.deviations},
         }
@@ -77,12 +81,15 @@ class Report:
         path.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
 
 
-def report_of(target: type, kind: str, results: Sequence[Result]) -> Report:
+def report_of(target: type, suite: Suite[Any], results: Sequence[Result]) -> Report:
     """The report of a driver class, with what is known of the distribution that it is in."""
+    kind, checks = suite.kind, {check.name for check in suite.checks()}
     name = getattr(target, "name", target.__qualname__)
     # a node driver is found by its storage driver's entry point
     entries = catalog.entries("storage" if kind == "node" else kind)
-    package = target.__module__.split(".")[0]
+    # a test may have subclassed the driver, to make it in a way of its own
+    owner = next((base for base in target.__mro__ if "name" in vars(base)), target)
+    package = owner.__module__.split(".")[0]
     entry = next((each for each in entries if each.name == name and each.module.split(".")[0] == package), None)
     distribution = entry.distribution() if entry else None
     declared: tuple[str, ...] = getattr(target, "capabilities", ())
@@ -91,14 +98,8 @@ def report_of(target: type, kind: str, results: Sequence[Result]) -> Report:
         kind=kind,
         distribution=distribution.name if distribution else "",
         version=distribution.version if distribution else "",
-        contract=_contract(distribution) if distribution else "",
+        contract=entry.contract() if entry else "",
         capabilities=(*declared, *(base.__name__ for base in target.__mro__ if base.__module__ == mixins.__name__)),
         results=tuple(results),
+        whole=checks == {result.name for result in results},
     )
-
-
-def _contract(distribution: importlib.metadata.Distribution) -> str:
-    from packaging.requirements import Requirement
-
-    found = (Requirement(line) for line in distribution.requires or ())
-    return next((str(each.specifier) for each in found if each.name == catalog.CORE), "")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-import secrets
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,10 +9,11 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 from rexray.drivers import StorageDriver
-from rexray.errors import RexrayError
 from rexray.mixins import GroupSnapshots, Snapshots
 from rexray.settings import Secret, Sources
 from rexray.testing.kit.check import Failed, Skipped
+from rexray.testing.kit.made import Made
+from rexray.testing.kit.patience import patiently
 from rexray.types import InstanceId, Snapshot, SnapshotGroup, Volume, VolumeId, VolumeSpec
 
 GIB = 1 << 30
@@ -42,10 +40,13 @@ class StorageRig:
 
     ``driver`` is its class; ``sources`` configure it, for this process and for others. ``hosts`` are instances that
     volumes can be attached to, by default those that the driver lists. ``size_bytes`` is what volumes are made with,
-    ``step_bytes`` what they grow by. ``troubles`` has sources for some of :data:`TROUBLES`. ``contents`` reads and
-    writes volumes where that can be done. ``modification`` is what :class:`~rexray.mixins.Modify` can change of a
-    volume, ``region`` where :class:`~rexray.mixins.SnapshotCopy` can copy to. ``patience`` is how many seconds one
-    check may take.
+    ``step_bytes`` what they grow by, ``zone`` where they are made if the driver has to be told. ``troubles`` has
+    sources for some of :data:`TROUBLES`. ``contents`` reads and writes volumes where that can be done.
+    ``modification`` is what :class:`~rexray.mixins.Modify` can change of a volume, ``region`` where
+    :class:`~rexray.mixins.SnapshotCopy` can copy to. ``patience`` is how many seconds one check may take, ``deadline``
+    how many one call may take while the platform is in one of its troubles. ``too_large_bytes`` is a size that the
+    platform cannot make, ``many`` how many volumes the checks of long lists make. ``calls`` tells how many calls the
+    platform has got so far, where somebody counts them.
 
     It is a context manager: what the checks made, and nothing else, is removed at its end.
     """
@@ -62,7 +63,12 @@ class StorageRig:
         contents: Contents | None = None,
         modification: Mapping[str, str] | None = None,
         region: str = "",
+        zone: str = "",
         patience: float = 120.0,
+        deadline: float = 30.0,
+        too_large_bytes: int = 1 << 66,
+        many: int = 60,
+        calls: Callable[[], int] | None = None,
     ) -> None:
         self.target = driver
         self.sources = sources
@@ -71,15 +77,16 @@ class StorageRig:
         self.troubles = troubles or {}
         self.modification = modification or {}
         self.region = region
+        self.zone = zone
         self.patience = patience
+        self.deadline = deadline
+        self.too_large_bytes = too_large_bytes
+        self.many = many
         self._hosts = tuple(InstanceId(host) for host in hosts)
         self._contents = contents
         self._driver: StorageDriver | None = None
-        self._run = f"kit-{secrets.token_hex(4)}"
-        self._numbers = itertools.count(1)
-        self._names: set[str] = set()
-        self._ids: set[VolumeId] = set()
-        self._groups: list[SnapshotGroup] = []
+        self._calls = calls
+        self._made = Made(self.restarted)
 
     @property
     def driver(self) -> StorageDriver:
@@ -126,25 +133,29 @@ class StorageRig:
         found = (effective.value for effective in self.sources.effective(self.target.settings))
         return tuple(value.reveal() for value in found if isinstance(value, Secret) and value)
 
+    def calls(self) -> int:
+        """How many calls the platform has got; the check is skipped where nobody counts them."""
+        if self._calls is None:
+            raise Skipped("nothing is given that counts the platform's calls")
+        return self._calls()
+
     def name(self, ending: str = "") -> str:
         """A new name for a volume, a snapshot or a group; what gets it is removed at the end."""
-        return self.claim(f"{self._run}-{next(self._numbers)}{ending}")
+        return self._made.name(ending)
 
     def claim(self, name: str) -> str:
-        """Let what bears this name be removed at the end; it must begin as :meth:`name`'s do."""
-        if not name.startswith(self._run):
-            raise ValueError(f"{name!r} may be somebody else's")
-        self._names.add(name)
-        return name
+        """Let what bears this name be removed at the end; it must have one of :meth:`name` in it."""
+        return self._made.claim(name)
 
     def spec(self, name: str = "", **fields: Any) -> VolumeSpec:
         """A wish for a volume of the rig's size and of that or a new name."""
-        return VolumeSpec(**{"name": name or self.name(), "size_bytes": self.size_bytes, **fields})
+        return VolumeSpec(**{"name": name or self.name(), "size_bytes": self.size_bytes, "zone": self.zone, **fields})
 
     def create(self, name: str = "", **fields: Any) -> Volume:
         """A volume, made with the driver."""
+        self._made.look_around()
         volume = self.driver.create(self.spec(name, **fields))
-        self._ids.add(volume.id)
+        self._made.keep(volume)
         return volume
 
     def snapshot(self, volume: Volume, name: str = "") -> Snapshot:
@@ -161,7 +172,7 @@ class StorageRig:
 
     def keep_group(self, group: SnapshotGroup) -> None:
         """Let the group be removed at the end."""
-        self._groups.append(group)
+        self._made.keep_group(group)
 
     def named(self, name: str, driver: StorageDriver | None = None) -> list[Volume]:
         """The volumes of that name in the list of all."""
@@ -192,35 +203,14 @@ class StorageRig:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self.tidy()
+            patiently(self.patience, "removing what the check had made", self.tidy)
         except Exception as trouble:
             if error is None:
                 raise Failed(f"what the check had made could not be removed: {trouble}") from trouble
 
     def tidy(self) -> None:
-        """Remove what the checks made: first the snapshots, for a volume may not go before them, then the volumes."""
-        if not self._names:
-            return
-        driver = self.restarted()
-        found = {volume.id for name in self._names for volume in driver.volumes_named(name)} | self._ids
-        for volume_id in found:
-            with contextlib.suppress(RexrayError):  # the removal says what is wrong
-                driver.detach(volume_id, force=True)
-        self._remove_snapshots(driver, found)
-        for volume_id in found:
-            driver.remove(volume_id, force=True)
-        self._names.clear()
-        self._ids.clear()
-
-    def _remove_snapshots(self, driver: StorageDriver, volume_ids: set[VolumeId]) -> None:
-        if isinstance(driver, GroupSnapshots):
-            for group in self._groups:
-                driver.remove_snapshot_group(group.id)
-        self._groups.clear()
-        if isinstance(driver, Snapshots):
-            for snapshot in list(driver.snapshots()):
-                if snapshot.name in self._names or snapshot.volume_id in volume_ids:
-                    driver.remove_snapshot(snapshot.id)
+        """Remove what the checks made, and nothing else."""
+        self._made.tidy()
 
 
 def times(count: int, call: Callable[[], T]) -> list[T]:

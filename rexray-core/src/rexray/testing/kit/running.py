@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -11,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from rexray.testing.kit.check import Check, Failed, Skipped
+from rexray.testing.kit.patience import patiently
 
 OUTCOMES = ("passed", "failed", "skipped")
 
@@ -52,23 +51,7 @@ def perform(check: Check[R], rig: R) -> None:
     lacking = check.lacking(rig.target)
     if lacking:
         raise Skipped(lacking)
-    ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
-
-    def run() -> None:
-        try:
-            check.run(rig)
-        except BaseException as error:  # noqa: BLE001 it is raised where the check was asked for
-            ended.put(error)
-        else:
-            ended.put(None)
-
-    threading.Thread(target=run, name=check.name, daemon=True).start()
-    try:
-        error = ended.get(timeout=rig.patience)
-    except queue.Empty:
-        raise Failed(f"it did not end within {rig.patience:g} s: every call of a driver has a deadline") from None
-    if error is not None:
-        raise error
+    patiently(rig.patience, check.name, lambda: check.run(rig))
 
 
 def run_all(checks: Iterable[Check[R]], make: Callable[[], AbstractContextManager[R]]) -> Iterator[Result]:
@@ -84,9 +67,14 @@ def _outcome(check: Check[R], make: Callable[[], AbstractContextManager[R]]) -> 
         with make() as rig:
             perform(check, rig)
     except Skipped as skipped:
-        return "skipped", str(skipped)
+        return "skipped", _line(str(skipped))
     except Failed as failed:
-        return "failed", str(failed)
+        return "failed", _line(str(failed))
     except Exception as error:  # noqa: BLE001 whatever a broken driver raises is what is wrong with it
-        return "failed", f"{type(error).__name__}: {error}"
+        return "failed", _line(f"{type(error).__name__}: {error}")
     return "passed", ""
+
+
+def _line(text: str) -> str:
+    """A reason is one line of a report, whatever a driver has to say."""
+    return " ".join(text.split())

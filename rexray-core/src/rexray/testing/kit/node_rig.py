@@ -1,0 +1,219 @@
+"""What a node driver is checked on: its class, its settings, and its platform with volumes for this host."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from rexray.drivers import NodeDriver, OSDriver
+from rexray.errors import RexrayError
+from rexray.settings import Option, Sources, options_of
+from rexray.testing.kit.check import Failed, Skipped, expect
+from rexray.testing.kit.devices import DeviceContents
+from rexray.testing.kit.rig import StorageRig
+from rexray.types import Attachment, BlockDevice, Device, DeviceIdentity, Directory, InstanceId, Volume
+
+T = TypeVar("T")
+
+_PAUSE = 0.05
+
+
+class NodeRig:
+    """A node driver under test, on the host where its volumes are to show.
+
+    ``driver`` is its class; ``sources`` configure it. ``storage`` is the rig of the same platform's storage driver,
+    which makes volumes and attaches them to this host. ``os`` locates devices that the node driver gives by what they
+    are found by. ``devices`` reads and writes devices where that can be done. ``stall`` gives a block in which the
+    attached volume's device cannot appear. ``deadline`` is how many seconds a device may take to appear, ``slack`` by
+    how many a call may outlast its deadline, on a host that is busy.
+
+    It is a context manager: what the checks connected is disconnected at its end, and the storage rig tidied up.
+    """
+
+    def __init__(
+        self,
+        driver: type[NodeDriver],
+        sources: Sources,
+        storage: StorageRig,
+        *,
+        os: OSDriver | None = None,
+        devices: DeviceContents | None = None,
+        stall: Callable[[Attachment], AbstractContextManager[object]] | None = None,
+        deadline: float = 20.0,
+        slack: float = 5.0,
+        patience: float = 120.0,
+    ) -> None:
+        self.target = driver
+        self.sources = sources
+        self.storage = storage
+        self.deadline = deadline
+        self.slack = slack
+        self.patience = patience
+        self._os = os
+        self._devices = devices
+        self._stall = stall
+        self._driver: NodeDriver | None = None
+        self._attached: list[Attachment] = []
+
+    @property
+    def driver(self) -> NodeDriver:
+        """The driver, made once."""
+        if self._driver is None:
+            self._driver = self.restarted()
+        return self._driver
+
+    def restarted(self, sources: Sources | None = None) -> NodeDriver:
+        """Another one, with the same settings if no others are given: as after a restart of the process."""
+        return self.target.make(self.sources if sources is None else sources)
+
+    @property
+    def here(self) -> InstanceId:
+        """This host's id; the platform knows the host from now on."""
+        return self.driver.instance().id
+
+    def elsewhere(self) -> InstanceId:
+        """Another instance that has volumes of the same kind; the check is skipped where there is none."""
+        here = self.here
+        others = [instance for instance in self.storage.driver.instances() if instance.id != here]
+        mine = [instance for instance in self.storage.driver.instances() if instance.id == here]
+        near = [instance for instance in others if not mine or instance.zone == mine[0].zone]
+        if not near:
+            raise Skipped("the platform has no other instance that could have this one's volumes")
+        return near[0].id
+
+    @property
+    def devices(self) -> DeviceContents:
+        """What reads and writes devices; the check is skipped where nothing does."""
+        if self._devices is None:
+            raise Skipped("nothing is given that reads and writes devices")
+        return self._devices
+
+    def stalled(self, attachment: Attachment) -> AbstractContextManager[object]:
+        """A block in which the volume's device cannot appear; the check is skipped where that cannot be had."""
+        if self._stall is None:
+            raise Skipped("nothing is given that keeps a device from appearing")
+        return self._stall(attachment)
+
+    def attach(self, volume: Volume | None = None, **arguments: Any) -> Attachment:
+        """That or a new volume's attachment to this host, by the name that the node driver proposes."""
+        here = self.here
+        volume = volume or self.storage.create()
+        if "device" not in arguments:
+            arguments["device"] = self.driver.next_device()
+        attachment = self.storage.driver.attach(volume.id, here, **arguments)
+        self._attached.append(attachment)
+        return attachment
+
+    def connect(self, attachment: Attachment, driver: NodeDriver | None = None) -> Device | Directory:
+        """What :meth:`NodeDriver.connect` says, with the device's node where the device was given without one."""
+        return self.locate((driver or self.driver).connect(attachment, deadline=self.deadline))
+
+    def locate(self, found: Device | Directory, deadline: float | None = None) -> Device | Directory:
+        """The same with the device's node, once that is there; skipped where nothing is given that finds it."""
+        if isinstance(found, Directory) or found.path != Path():
+            return found
+        if self._os is None:
+            raise Skipped("no OS driver is given that finds the device by its identity")
+        return self._os.locate(found, deadline=self.deadline if deadline is None else deadline)
+
+    def device(self, attachment: Attachment, driver: NodeDriver | None = None) -> Device:
+        """The connected volume's device; the check is skipped for a directory."""
+        found = self.connect(attachment, driver)
+        if isinstance(found, Directory):
+            raise Skipped("the platform's volumes are directories and no devices")
+        return found
+
+    def entries(self, attachment: Attachment, driver: NodeDriver | None = None) -> list[BlockDevice]:
+        """The entries of the volume in the node driver's map of devices."""
+        return [entry for entry in (driver or self.driver).devices() if entry.volume_id == attachment.volume_id]
+
+    def eventually(self, holds: Callable[[], object], message: str) -> None:
+        """Fail unless it holds within the deadline: a platform takes a device away a moment after it says so."""
+        until = time.monotonic() + self.deadline
+        while not holds():
+            expect(time.monotonic() < until, f"{message}, {self.deadline:g} s later still")
+            time.sleep(_PAUSE)
+
+    def begin(self, call: Callable[[], T]) -> Future[T]:
+        """Make a call beside the check; its result is waited for with ``result(seconds)``."""
+        pool = ThreadPoolExecutor(1)
+        try:
+            return pool.submit(call)
+        finally:
+            pool.shutdown(wait=False)
+
+    @contextlib.contextmanager
+    def at_most(self, seconds: float, what: str) -> Iterator[None]:
+        """Fail if the block takes longer than its deadline of so many seconds, and some slack, however it ends."""
+        begin = time.monotonic()
+        try:
+            yield
+        finally:
+            took = time.monotonic() - begin
+            expect(took < seconds + self.slack, f"{what} took {took:.1f} s, with a deadline of {seconds:g} s")
+
+    def secret_options(self) -> tuple[Option, ...]:
+        """The secret settings of the driver; the check is skipped where there is none."""
+        settings = self.target.settings
+        found = () if settings is None else tuple(option for option in options_of(settings) if option.secret)
+        if not found:
+            raise Skipped(f"{self.target.__name__} has no secret settings")
+        return found
+
+    def with_secrets(self, value: str) -> Sources:
+        """The sources with every secret setting of the driver replaced; unset if the value is empty."""
+        options = self.secret_options()
+        names = {name for option in options for name in option.env}
+        flags = {flag for option in options for flag in option.flags}
+        keys = tuple(key.lower() for option in options for key in option.keys)
+        fresh = {option.env[0]: value for option in options if value}
+        return replace(
+            self.sources,
+            files=tuple(
+                (path, {key: said for key, said in content.items() if not key.endswith(keys)})
+                for path, content in self.sources.files
+            ),
+            environ={**{name: said for name, said in self.sources.environ.items() if name not in names}, **fresh},
+            flags={flag: said for flag, said in self.sources.flags.items() if flag not in flags},
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.tidy()
+        except Exception as trouble:
+            if error is None:
+                raise Failed(f"what the check had attached could not be removed: {trouble}") from trouble
+
+    def tidy(self) -> None:
+        """Disconnect what the checks attached, and remove what they made."""
+        if self._attached:
+            driver = self.restarted()
+            for attachment in self._attached:
+                with contextlib.suppress(RexrayError):  # detaching says what is wrong
+                    driver.disconnect(attachment)
+            self._attached.clear()
+        self.storage.tidy()
+
+
+def words_of(identity: DeviceIdentity) -> tuple[str, ...]:
+    """The fields of an identity that are set."""
+    values = (getattr(identity, field.name) for field in dataclasses.fields(identity))
+    return tuple(value for value in values if value)
+
+
+def place_of(found: Device | Directory) -> str:
+    """Where a connected volume is, for comparison."""
+    return found.source if isinstance(found, Directory) else str(found.path)
