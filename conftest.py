@@ -6,6 +6,7 @@ Imports nothing beyond the standard library and pytest: the tests of one distrib
 from __future__ import annotations
 
 import functools
+import json
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -207,6 +209,36 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.fail(reason, pytrace=False)
     item.config.stash[_missing].update(missing)
     pytest.skip(reason)
+
+
+CONFORMANCE = ROOT / "docs" / "conformance"
+"""What the conformance runs of our own drivers came to, which the docs' matrix shows."""
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hold the docs to what the conformance runs have come to; with ``REXRAY_WRITE_DOCS`` set, write that down."""
+    writing = bool(os.environ.get("REXRAY_WRITE_DOCS"))
+    plugin = session.config.pluginmanager.get_plugin("rexray")
+    if plugin is None or session.config.option.rexray_driver or not (writing or in_ci()):
+        return
+    for report in plugin.reports(session.config):
+        if not report.distribution or not report.whole:
+            continue
+        path = CONFORMANCE / f"{report.kind}-{report.driver}.json"
+        came_to = report.summary()
+        if writing:
+            CONFORMANCE.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(came_to, indent=2) + "\n")
+        elif not path.exists() or _lasting(json.loads(path.read_text())) != _lasting(came_to):
+            writer = session.config.get_terminal_writer()
+            writer.line(f"\n{path} is not what the run came to: run it with REXRAY_WRITE_DOCS=1", red=True)
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _lasting(summary: dict[str, Any]) -> dict[str, Any]:
+    """What is the same on every machine; one that lacks a part skips more checks."""
+    words = ("kind", "driver", "distribution", "version", "contract", "failed", "deviations")
+    return {**{word: summary[word] for word in words}, "checks": summary["run"] + summary["skipped"]}
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

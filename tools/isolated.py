@@ -16,7 +16,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 UV = str(Path(sys.executable).parent / "uv")
-LONG = ("concurrency", "crashes", "faults", "policy", "proxy", "refusals", "simulator*", "storage_*", "versions")
+LONG = (
+    *("concurrency", "conformance", "crashes", "faults", "kit_*", "memory_processes", "policy", "proxy", "refusals"),
+    *("scaffold", "simulator*", "storage_*", "versions"),
+)
 """Tests of more than what is shown here, that nothing is missing: ``make test`` has them."""
 LONG_OF = {
     "rexray-driver-ceph": (

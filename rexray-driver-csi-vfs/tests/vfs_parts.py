@@ -10,11 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from rexray import mounts
 from rexray.csi import rpc
 from rexray.csi._pb import csi_pb2 as pb
 from rexray.csi.local import LocalCaller, handlers_of
+from rexray.csi.settings import CSISettings
+from rexray.csi.volumes import CSIVolumes
+from rexray.paths import find_paths
+from rexray.settings import Sources
 from rexray_driver_csi_vfs.driver import VFSPlugin
 from rexray_driver_csi_vfs.settings import VFSSettings
 
@@ -44,6 +49,17 @@ def from_snapshot(name: str) -> pb.VolumeContentSource:
 def settings_below(data: Path, **more: str | int) -> VFSSettings:
     chosen: Mapping[str, object] = {"node_id": NODE, "data": str(data), **more}
     return VFSSettings(**chosen)  # type: ignore[arg-type]
+
+
+class VolumesOfVFS(CSIVolumes):
+    """The volume driver over a csi-vfs that is called in this process; other processes can make it as well."""
+
+    @classmethod
+    def make(cls, sources: Sources) -> Self:
+        plugin = VFSPlugin.make(sources)
+        plugin.start()
+        caller = LocalCaller(handlers_of(plugin))
+        return cls(sources.load(CSISettings), caller=caller, paths=find_paths(sources.environ))
 
 
 class Vfs:

@@ -334,6 +334,9 @@ def test_a_root_that_cannot_be_is_said(tmp_path: Path) -> None:
         (errno.EFBIG, OutOfRange),
         (errno.EPERM, Forbidden),
         (errno.EIO, Unavailable),
+        (errno.ENOTCONN, Unavailable),
+        (errno.ETIMEDOUT, Unavailable),
+        (errno.EHOSTDOWN, Unavailable),
         (errno.ELOOP, RexrayError),
     ],
 )

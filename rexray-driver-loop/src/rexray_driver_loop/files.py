@@ -28,6 +28,9 @@ _KINDS: dict[int, type[RexrayError]] = {
     errno.EROFS: Unavailable,
     errno.EIO: Unavailable,
     errno.ESTALE: Unavailable,
+    errno.ENOTCONN: Unavailable,
+    errno.ETIMEDOUT: Unavailable,
+    errno.EHOSTDOWN: Unavailable,
 }
 
 
