@@ -7,12 +7,13 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ceph_parts import CephCluster
 from rbd_parts import READERS, Host, together
-from rexray.errors import NotFound, RexrayError, SettingsError, Unauthorized, Unavailable
+from rexray.errors import InvalidRequest, NotFound, RexrayError, SettingsError, Unauthorized, Unavailable
 
 pytestmark = pytest.mark.needs("ceph")
 
@@ -128,3 +129,28 @@ def test_osds_that_do_not_answer(filled: CephCluster, reader: str) -> None:
 def test_the_volume_is_there_after_all_that(filled: CephCluster) -> None:
     host = Host(filled.conf)
     assert (host.ids(), host.holders(), host.snaps()) == (["rbd/v"], ["h1"], ["rbd/v@s"])
+
+
+def test_the_id_of_a_snapshot_is_no_volumes_and_harms_none(host: Host) -> None:
+    host.create()
+    for snapshot in ("rbd/v@s", "v@s", "rbd.v@s"):
+        for call in (host.get, host.remove, host.attach, host.detach, host.holders):
+            with pytest.raises(InvalidRequest, match=f"'{snapshot}' is the id of a snapshot, and of no volume"):
+                call(snapshot)
+    assert host.ids() == ["rbd/v"]
+
+
+def test_a_name_that_no_image_can_have_is_nobodys_as_an_images(host: Host) -> None:
+    made = host.create("x" * 5000)
+    assert host.named("x" * 5000) == [made.id]
+    assert host.named("y" * 5000) == []
+
+
+@pytest.mark.parametrize(
+    ("wish", "said"),
+    [({"size_bytes": -1}, "below 0"), ({"options": {"colour": "red"}}, "'rbd' has no option 'colour'; it has: none")],
+)
+def test_a_wish_that_makes_no_sense_makes_nothing(host: Host, wish: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"volume 'v': .*{said}"):
+        host.create(**wish)
+    assert host.ids() == []

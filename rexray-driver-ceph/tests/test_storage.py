@@ -125,7 +125,8 @@ def test_names_of_every_kind_are_kept_and_found(cluster: CephCluster, host: Host
 
 def test_what_is_no_id_is_refused(tmp_path: Path) -> None:
     host = Host(tmp_path / "nowhere", register=False)  # no cluster is asked
-    for volume in ("", "@", "a@", "a/b/c/d", "/x", "x/", "rbd/a\nb", "a//b", "--keyring=x/y", "rbd/\0", "a@b@c"):
+    words = ("", "@", "a@", "a/b/c/d", "/x", "x/", "rbd/a\nb", "a//b", "--keyring=x/y", "rbd/\0", "a@b@c")
+    for volume in (*words, f"rbd/{'x' * 2042}"):
         for call in (host.get, host.remove, host.attach, host.detach):
             with pytest.raises(InvalidRequest):
                 call(volume)

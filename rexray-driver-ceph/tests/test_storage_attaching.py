@@ -27,6 +27,19 @@ def test_an_attachment_says_all_that_a_node_has_to_know(each: Host) -> None:
     assert [volume.id for volume in each.storage.attached(each.id)] == ["rbd/v"]
 
 
+def test_processes_that_attach_to_one_instance_at_one_moment_all_have_it(cluster: CephCluster) -> None:
+    hosts = [Host(cluster.conf, "h1") for _ in range(4)]
+    hosts[0].create()
+    for _ in range(3):
+        ended = together(lambda one: outcome(one.attach), hosts)
+        assert ended == ["ok"] * 4
+        assert hosts[0].holders() == ["h1"]
+        hosts[0].detach()
+    ended = together(lambda one: outcome(lambda: one.attach(read_only=one is hosts[0])), hosts)
+    assert "AlreadyExists" in ended
+    assert set(ended) == {"ok", "AlreadyExists"}
+
+
 def test_attaching_and_detaching_twice_is_doing_it_once(each: Host) -> None:
     each.create()
     first = each.attach()

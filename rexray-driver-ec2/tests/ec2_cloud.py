@@ -30,7 +30,7 @@ import ec2_attaching as attaching
 import ec2_rules as rules
 import ec2_snapshots as snapshots
 import ec2_volumes as volumes
-from ec2_devices import LoopDevices
+from ec2_devices import LoopDevices, NvmeDevices
 from ec2_proxy import error_body
 from ec2_store import Knobs, Region, Store
 
@@ -163,11 +163,14 @@ class Front:
         self.response = EC2Response
         self.store = store
         self.application = application
+        self.calls = 0
 
     def __call__(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         if environ.get("PATH_INFO") == "/control":
             return self._control(body, start)
+        with self.store.lock:
+            self.calls += 1
         refused = self._refusal(environ, body)
         if refused is not None:
             return _error(start, *refused)
@@ -211,10 +214,12 @@ class Front:
             with self.store.lock:
                 for name, value in wanted.items():
                     self.store.knobs.set(name, value)
-                answer = {"knobs": asdict(self.store.knobs), "trouble": self.store.trouble[:]}
+                knobs, trouble = asdict(self.store.knobs), self.store.trouble[:]
+                answer = {"knobs": knobs, "trouble": trouble, "calls": self.calls}
             if read:
                 answer["regions"] = self.store.dump()
                 answer["devices"] = self._devices()
+                answer["files"] = str(getattr(self.store.devices, "folder", ""))
         except KeyError as error:
             status, answer = "400 Bad Request", {"error": f"there is no {error}; but {sorted(asdict(Knobs()))}"}
         content = json.dumps(answer).encode()
@@ -312,12 +317,18 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--ready", type=Path, help="a file to write the port to")
     parser.add_argument("--devices", action="store_true", help="show volumes as block devices of this host")
     parser.add_argument("--nodes", type=Path, default=Path("/dev"), help="where their nodes are")
+    parser.add_argument("--sys", type=Path, help="show them as NVMe devices in this sysfs, as on Nitro")
     options = parser.parse_args(arguments)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     # moto loads a thousand images in each region and after each reset unless this is set; only that it is counts now
     os.environ["MOTO_AMIS_PATH"] = "-"
     with tempfile.TemporaryDirectory(prefix="ec2-cloud-") as name:
-        devices = LoopDevices(Path(name) / "volumes", options.nodes) if options.devices else None
+        files = Path(name) / "volumes"
+        devices: LoopDevices | None = None
+        if options.sys:
+            devices = NvmeDevices(files, options.nodes, options.sys)
+        elif options.devices:
+            devices = LoopDevices(files, options.nodes)
         try:
             serve(Store(devices), options.ready)
         finally:

@@ -1,8 +1,9 @@
-"""Attached volumes as block devices of this host, named as Xen names them: sparse files, loop devices and nodes."""
+"""Attached volumes as block devices of this host, as Xen or as Nitro shows them: sparse files, loop devices, nodes."""
 
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import shutil
 import stat
@@ -48,17 +49,25 @@ class LoopDevices:
         with self._lock:
             if volume in self.shown:
                 raise RuntimeError(f"{volume} is shown as {self.shown[volume][1]} already")
-            node = self.nodes / name
             file = self._file(volume)
             with file.open("ab") as handle:
                 handle.truncate(max(size * GIB, file.stat().st_size))
             loop = Path(_run("losetup", "--find", "--show", file))
             try:
-                os.mknod(node, stat.S_IFBLK | 0o660, loop.stat().st_rdev)
+                node = self._appear(volume, loop, name)
             except OSError:
                 _run("losetup", "--detach", loop)
                 raise
             self.shown[volume] = (loop, node)
+
+    def _appear(self, volume: str, loop: Path, name: str) -> Path:
+        """Make the node of the volume that was attached by that name."""
+        node = self.nodes / name
+        os.mknod(node, stat.S_IFBLK | 0o660, loop.stat().st_rdev)
+        return node
+
+    def _vanish(self, volume: str, loop: Path, node: Path) -> None:
+        node.unlink(missing_ok=True)
 
     def is_open(self, volume: str) -> bool:
         """Whether anybody has the device mounted or open."""
@@ -89,7 +98,7 @@ class LoopDevices:
         if shown is not None:
             loop, node = shown
             self._sync(loop)
-            node.unlink(missing_ok=True)
+            self._vanish(volume, loop, node)
             _run("losetup", "--detach", loop)
             self._await_release(loop, self._file(volume))
 
@@ -159,3 +168,61 @@ class LoopDevices:
         """Leave nothing behind."""
         self.reset()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class NvmeDevices(LoopDevices):
+    """The same as Amazon Linux on Nitro has them: NVMe namespaces in the sysfs ``sys``, which tell their volume's id.
+
+    Facts: AWS, "Amazon EBS volumes and NVMe": the model is ``Amazon Elastic Block Store``, the serial number the id
+    without its dash, and Amazon Linux links the name that was asked for, as ``sdf`` or ``xvdf``, to the node. What
+    changes (size, holders) is the loop device's own in this host's sysfs.
+    """
+
+    def __init__(self, folder: Path, nodes: Path, sys: Path) -> None:
+        super().__init__(folder, nodes)
+        self._sys = sys
+        self._links: dict[str, Path] = {}
+        vendor = sys / "devices/virtual/dmi/id/sys_vendor"
+        for path in (vendor.parent, sys / "block", sys / "dev/block"):
+            path.mkdir(parents=True, exist_ok=True)
+        vendor.write_text("Amazon EC2\n")
+
+    def _appear(self, volume: str, loop: Path, name: str) -> Path:
+        taken = {node.name for _, node in self.shown.values()}
+        kernel = next(word for word in (f"nvme{number}n1" for number in itertools.count(1)) if word not in taken)
+        disk, real = self._disk(volume), Path("/sys/block") / loop.name
+        texts = {
+            "device/model": "Amazon Elastic Block Store".ljust(40),
+            "device/serial": volume.replace("-", ""),
+            "uevent": f"DEVNAME={kernel}",
+        }
+        for attribute, text in texts.items():
+            (disk / attribute).parent.mkdir(parents=True, exist_ok=True)
+            (disk / attribute).write_text(f"{text}\n")
+        for attribute in ("dev", "size", "holders"):
+            (disk / attribute).symlink_to(real / attribute)
+        node = self.nodes / kernel
+        os.mknod(node, stat.S_IFBLK | 0o660, loop.stat().st_rdev)
+        (self._sys / "dev/block" / self._number(loop)).symlink_to(disk)
+        (self._sys / "block" / kernel).symlink_to(disk)
+        self._links[volume] = self.nodes / name
+        self._links[volume].symlink_to(kernel)
+        return node
+
+    def _vanish(self, volume: str, loop: Path, node: Path) -> None:
+        for path in (
+            self._links.pop(volume),
+            self._sys / "block" / node.name,
+            self._sys / "dev/block" / self._number(loop),
+            node,
+        ):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(self._disk(volume))
+
+    def _disk(self, volume: str) -> Path:
+        return self._sys / "devices" / volume
+
+    @staticmethod
+    def _number(loop: Path) -> str:
+        number = loop.stat().st_rdev
+        return f"{os.major(number)}:{os.minor(number)}"

@@ -92,12 +92,19 @@ def code_of(error: ClientError) -> str:
 
 
 class Cloud:
-    """The simulator in a process of its own; ``with Cloud(folder) as cloud``."""
+    """The simulator in a process of its own; ``with Cloud(folder) as cloud``.
 
-    def __init__(self, folder: Path, *, devices: bool = False, nodes: Path | None = None) -> None:
+    With ``devices`` volumes have data, and those of instances in the knob ``shown`` are block devices in ``nodes``: as
+    Xen's, or with ``sys`` as a Nitro instance's.
+    """
+
+    def __init__(
+        self, folder: Path, *, devices: bool = False, nodes: Path | None = None, sys: Path | None = None
+    ) -> None:
         self.folder = folder
         self.devices = devices
         self.nodes = nodes
+        self.sys = sys
         self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -112,6 +119,7 @@ class Cloud:
         program = str(Path(__file__).with_name("ec2_cloud.py"))
         options = ["--devices"] if self.devices else []
         options += ["--nodes", str(self.nodes)] if self.nodes else []
+        options += ["--sys", str(self.sys)] if self.sys else []
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, program, "--ready", str(ready), *options],
@@ -174,6 +182,10 @@ class Cloud:
         """What went wrong with devices."""
         found: list[str] = self.control()["trouble"]
         return found
+
+    def calls(self) -> int:
+        """How many calls of the API there were, whatever their answer."""
+        return int(self.control()["calls"])
 
     def client(self, region: str = REGION, **more: Any) -> EC2Client:
         return client(self.url, region, **more)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -21,6 +23,7 @@ from rexray.errors import (
     OutOfRange,
     RexrayError,
     SettingsError,
+    TimedOut,
     Unauthorized,
     Unavailable,
 )
@@ -76,6 +79,28 @@ def test_a_wrong_secret_is_said_and_not_shown(cloud: Cloud) -> None:
     driver = storage(cloud.url)
     for call in (lambda: driver.create(spec("data")), lambda: driver.remove(NO_VOLUME), driver.zones):
         refused(Unauthorized, KEYS, call)
+
+
+def test_no_log_shows_the_session_token_at_any_level(cloud: Cloud, caplog: pytest.LogCaptureFixture) -> None:
+    driver = storage(cloud.url, AWS_SESSION_TOKEN="a-token-of-this-test")
+    with caplog.at_level(logging.DEBUG):
+        for name in ("botocore.auth", "botocore.endpoint", "botocore.parsers"):
+            caplog.set_level(logging.DEBUG, name)
+        assert list(driver.volumes()) == []
+    assert any(record.name.startswith("botocore") for record in caplog.records)
+    assert "a-token-of-this-test" not in caplog.text
+    assert SECRET_KEY not in caplog.text
+
+
+def test_ec2_that_does_not_answer_is_given_up_after_its_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        driver = storage(url, EC2_MAXRETRIES="0", EC2_TIMEOUT="200ms")
+        began = time.monotonic()
+        refused(TimedOut, f"no answer from {url}", lambda: list(driver.volumes()))
+        assert time.monotonic() - began < 5
+    with pytest.raises(SettingsError, match=r"ec2\.timeout: 0s"):
+        storage(url, EC2_TIMEOUT="0s")
 
 
 def test_the_right_secret_is_taken(cloud: Cloud) -> None:

@@ -66,6 +66,23 @@ def test_an_option_that_makes_no_sense_is_named(driver: Ec2Storage, options: dic
         driver.create(spec("data", options=options))
 
 
+@pytest.mark.parametrize(
+    ("wish", "said"),
+    [
+        ({"size_bytes": -1}, "below 0"),
+        ({"iops": -1}, "below 0"),
+        ({"options": {"colour": "red"}}, "'ec2' has no option 'colour'; it has: multiattach, throughput"),
+        ({"source_volume": NO_VOLUME, "source_snapshot": SnapshotId("snap-1")}, "of a volume and of a snapshot"),
+    ],
+)
+def test_a_wish_that_makes_no_sense_makes_nothing(
+    driver: Ec2Storage, cloud: Cloud, wish: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=f"volume 'data': .*{said}"):
+        driver.create(spec("data", **wish))
+    assert names_in(cloud) == []
+
+
 def test_a_type_that_needs_iops_says_so(driver: Ec2Storage) -> None:
     with pytest.raises(InvalidRequest, match="'data': type io1 needs a number of IOPS"):
         driver.create(spec("data", 4, type="io1"))
@@ -139,10 +156,21 @@ def test_any_name_of_255_characters_is_kept(driver: Ec2Storage, name: str) -> No
 
 
 def test_a_name_that_is_too_long_or_empty_is_refused_and_is_nobodys(driver: Ec2Storage) -> None:
-    for name in ("", "x" * 256):
-        with pytest.raises(InvalidRequest, match="1 to 255"):
+    for name, said in (("", "name is empty"), ("x" * 256, "1 to 255")):
+        with pytest.raises(InvalidRequest, match=said):
             driver.create(spec(name))
         assert list(driver.volumes_named(name)) == []
+
+
+@pytest.mark.parametrize("character", ["\0", "\r", "\x1b", "\ud800", "\uffff"], ids=ascii)
+def test_a_name_that_an_answer_in_xml_cannot_have_is_refused_and_is_nobodys(
+    driver: Ec2Storage, cloud: Cloud, character: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=r"has the character .* which EC2 cannot tell again") as caught:
+        driver.create(spec(f"data{character}"))
+    assert str(caught.value).isprintable()
+    assert list(driver.volumes_named(f"data{character}")) == []
+    assert names_in(cloud) == []
 
 
 def test_a_names_wildcards_mean_themselves(driver: Ec2Storage) -> None:
@@ -181,6 +209,18 @@ def test_removing_deletes_and_a_missing_volume_is_success(driver: Ec2Storage, cl
     for word in (made.id, NO_VOLUME, VolumeId("vol-1"), VolumeId("nonsense")):
         driver.remove(word)
         driver.remove(word, force=True)
+
+
+def test_an_id_that_an_answer_in_xml_cannot_have_is_missing_and_removes_nothing(
+    driver: Ec2Storage, cloud: Cloud
+) -> None:
+    made = driver.create(spec("data"))
+    taken = driver.create_snapshot(made.id, "snap")
+    for character in ("\0", "\n", "\ud800", "ö"):
+        driver.remove(VolumeId(f"{made.id}{character}"))
+        driver.remove_snapshot(SnapshotId(f"{taken.id}{character}"))
+    assert names_in(cloud) == ["data"]
+    assert list(cloud.state()["snapshots"]) == [taken.id]
 
 
 def test_an_attached_volume_is_not_removed_and_its_holder_named(driver: Ec2Storage, cloud: Cloud) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from ec2_driver import GIB, NO_VOLUME, spec, storage, together
 from ec2_parts import Cloud, Proxy
-from rexray.errors import InUse, InvalidRequest, NotFound, NotReady, OutOfCapacity
+from rexray.errors import InUse, InvalidRequest, NotFound, NotReady, OutOfCapacity, Unsupported
 from rexray.types import AttachmentState, InstanceId, Volume, VolumeId
 from rexray_driver_ec2.storage import Ec2Storage
 
@@ -123,6 +123,12 @@ def test_a_volume_of_another_zone_is_refused(driver: Ec2Storage, cloud: Cloud, v
     far = InstanceId(cloud.run_instance("us-west-1b"))
     with pytest.raises(InvalidRequest, match=rf"{volume.id}.*one zone"):
         driver.attach(volume.id, far)
+
+
+def test_no_volume_is_attached_read_only(driver: Ec2Storage, cloud: Cloud, volume: Volume, web: InstanceId) -> None:
+    with pytest.raises(Unsupported, match=rf"{volume.id}.*read-only"):
+        driver.attach(volume.id, web, read_only=True)
+    assert holders(cloud, volume.id) == {}
 
 
 def test_the_unknown_one_is_named(driver: Ec2Storage, volume: Volume, web: InstanceId) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -560,6 +561,47 @@ def test_a_device_in_use_that_is_another_volumes_does_not_stop_it(host: Host) ->
     host.link("scinia", f"emc-vol-{SYSTEM}-{OTHER_VOLUME}")
     host.has_volumes((SYSTEM, VOLUME), (SYSTEM, OTHER_VOLUME))
     host.node().disconnect(attached())
+
+
+@pytest.mark.needs("root")
+def test_a_device_that_goes_while_it_is_looked_who_uses_it_is_disconnected(host: Host) -> None:
+    node = host.disk("scinia")
+    host.link("scinia")
+    number = host.sys / "devices/scinia/dev"
+    number.unlink()
+    os.mkfifo(number)  # which is read after the node was seen, and before it is looked at again
+
+    def go() -> None:
+        with number.open("w"):
+            node.unlink()
+
+    with ThreadPoolExecutor(1) as pool:
+        work = pool.submit(go)
+        host.node().disconnect(attached())
+        work.result()
+
+
+@pytest.mark.needs("root")
+def test_a_link_that_comes_and_goes_while_the_links_are_read_is_no_obstacle(host: Host) -> None:
+    for name, number, volume in (("scinia", NUMBER, VOLUME), ("scinib", OTHER_NUMBER, OTHER_VOLUME)):
+        host.disk(name, number)
+        host.link(name, f"emc-vol-{SYSTEM}-{volume}")
+    link, ended = host.dev / f"disk/by-id/emc-vol-{SYSTEM}-{OTHER_VOLUME}", threading.Event()
+
+    def come_and_go() -> None:
+        while not ended.is_set():
+            link.unlink()
+            link.symlink_to("../../scinib")
+
+    node = host.node(guid=GUID)
+    with ThreadPoolExecutor(1) as pool:
+        work = pool.submit(come_and_go)
+        try:
+            for _ in range(60):
+                assert VOLUME in ids(node)
+        finally:
+            ended.set()
+        work.result()
 
 
 def test_what_is_not_connected_is_disconnected(host: Host) -> None:

@@ -376,6 +376,7 @@ def test_ids_of_another_system_behind_the_gateway_are_left_alone(gateway: Gatewa
 
 def test_a_host_gets_no_more_volumes_than_the_settings_allow(gateway: Gateway, volume: Volume) -> None:
     driver = storage(gateway, SCALEIO_MAXVOLUMES="1")
+    assert {instance.max_volumes for instance in driver.instances()} == {1}
     other = driver.create(spec("other", 8))
     driver.attach(volume.id, WEB)
     driver.attach(volume.id, WEB)

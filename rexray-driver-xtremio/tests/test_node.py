@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
+import stat
 import subprocess
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -149,6 +153,49 @@ def test_what_was_connected_goes_by_its_own_id_until_it_is_disconnected(host: Ho
     host.node().disconnect(known)
     (host.root / "gone").rename(device)
     assert [device.volume_id for device in host.node().devices()] == [NAA]
+
+
+def test_a_disk_that_comes_and_goes_while_the_disks_are_read_is_no_obstacle(host: Host) -> None:
+    host.disk("sdb")
+    host.disk("sdc", OTHER, lun=2)
+    link, ended = host.sys / "class/scsi_device/2:0:0:2/device", threading.Event()
+    target = link.readlink()
+
+    def come_and_go() -> None:
+        while not ended.is_set():
+            link.unlink()
+            link.symlink_to(target)
+
+    with ThreadPoolExecutor(1) as pool:
+        work = pool.submit(come_and_go)
+        try:
+            for _ in range(300):
+                assert NAA in [device.network_name for device in host.node().devices()]
+        finally:
+            ended.set()
+        work.result()
+
+
+@pytest.mark.needs("root")
+def test_a_disk_that_goes_while_it_is_looked_who_uses_it_is_disconnected(host: Host) -> None:
+    host.disk("sdb")
+    os.mknod(host.dev / "sdb", stat.S_IFBLK | 0o600, os.makedev(259, 250))
+    number = host.sys / "dev/block/259:250/dev"
+    number.parent.mkdir(parents=True)
+    os.mkfifo(number)  # which is read after the node was seen, and before it is looked at again
+
+    def go() -> None:
+        with number.open("w"):
+            (host.dev / "sdb").unlink()
+            for gone in ("class/scsi_device/2:0:0:1", "devices/host2"):
+                shutil.rmtree(host.sys / gone)
+            (host.sys / "block/sdb").unlink()
+
+    with ThreadPoolExecutor(1) as pool:
+        work = pool.submit(go)
+        host.node().disconnect(attached())
+        work.result()
+    assert host.node().devices() == ()
 
 
 # Connecting

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import pytest
 
 from rexray.drivers import StorageDriver
-from rexray.errors import AlreadyExists, InUse, InvalidRequest, NotFound, OutOfRange
+from rexray.errors import AlreadyExists, InUse, InvalidRequest, NotFound, OutOfRange, RexrayError, Unsupported
 from rexray.mixins import Clone, Expand, GroupSnapshots, HasCapacity, Rollback, Snapshots, Topology
 from rexray.types import AttachmentState, VolumeId, VolumeSpec
 from rexray_driver_xtremio.names import LONGEST, array_name
@@ -63,9 +64,22 @@ def test_another_size_is_told_with_both(each_xms: Xms) -> None:
     fails(AlreadyExists, "more than was asked for", lambda: storage.create(spec("large", limit_bytes=17 * GIB)))
 
 
-@pytest.mark.parametrize("more", [{"type": "fast"}, {"iops": 5}, {"zone": "a"}, {"encrypted": True}])
-def test_what_the_array_cannot_is_refused(xms: Xms, storage: XtremIoStorage, more: dict[str, object]) -> None:
-    fails(InvalidRequest, "volume 'data'", lambda: storage.create(spec("data", 1, **more)))
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        (InvalidRequest, {"type": "fast"}),
+        (InvalidRequest, {"iops": 5}),
+        (InvalidRequest, {"zone": "a"}),
+        (InvalidRequest, {"options": {"colour": "red"}}),
+        (InvalidRequest, {"size_bytes": -1}),
+        (OutOfRange, {"size_bytes": 1 << 66}),
+        (Unsupported, {"encrypted": True}),
+    ],
+)
+def test_what_the_array_cannot_is_refused(
+    xms: Xms, storage: XtremIoStorage, kind: type[RexrayError], more: dict[str, Any]
+) -> None:
+    fails(kind, "volume 'data'", lambda: storage.create(VolumeSpec(**{"name": "data", "size_bytes": GIB, **more})))
     assert changes(xms) == []
 
 

@@ -327,6 +327,7 @@ def test_a_host_gets_no_more_volumes_than_the_settings_allow(xms: Xms) -> None:
     one, two = storage.create(spec("one", 1)), storage.create(spec("two", 1))
     storage.attach(one.id, HERE)
     storage.attach(one.id, HERE)
+    assert [instance.max_volumes for instance in storage.instances()] == [1]
     with pytest.raises(OutOfCapacity, match=r"xtremio\.maxVolumes is 1"):
         storage.attach(two.id, HERE)
     assert maps(xms) == [("one", HERE)]

@@ -12,7 +12,7 @@ from rexray_driver_ceph import claims
 from rexray_driver_ceph.base import RbdCalls, refuse_unfinished
 from rexray_driver_ceph.describing import PROVIDER, attachments
 from rexray_driver_ceph.fencing import refuse_open
-from rexray_driver_ceph.images import HIDDEN, Image
+from rexray_driver_ceph.images import HIDDEN, Claim, Image
 from rexray_driver_ceph.reading import INSTANCES
 
 
@@ -54,11 +54,8 @@ class AttachCalls(RbdCalls, ReadOnlyAttach):
                 refuse_unfinished(image)
                 self._refuse_more(instance_id)
                 self._claim(image, instance_id, read_only=read_only, force=force)
-            elif image.claim.read_only != read_only:
-                is_so, asked = ("read-only" if access else "writable" for access in (image.claim.read_only, read_only))
-                raise AlreadyExists(
-                    f"volume {volume_id!r} is attached to {instance_id!r} {is_so}, and was asked for {asked}"
-                )
+            else:
+                _refuse_other_access(image, image.claim, read_only=read_only)
             return self._attached(image, instance_id)
 
     def detach(self, volume_id: VolumeId, instance_id: InstanceId | None = None, *, force: bool = False) -> None:
@@ -102,8 +99,12 @@ class AttachCalls(RbdCalls, ReadOnlyAttach):
             faults.point("rbd-attach-taken-away")
         if not claims.take(self._cluster, image, instance_id, read_only=read_only):
             now = self._reader.image(image.spec)
-            whose = repr(now.claim.instance) if now is not None and now.claim is not None else "somebody"
-            raise InUse(f"volume {str(image.spec)!r} was just attached to {whose}")
+            claim = now.claim if now is not None else None
+            if claim is None or claim.instance != instance_id:
+                whose = repr(claim.instance) if claim is not None else "somebody"
+                raise InUse(f"volume {str(image.spec)!r} was just attached to {whose}")
+            _refuse_other_access(image, claim, read_only=read_only)
+            return  # by another process with the same wish, which does what is left; this host may have it open by now
         faults.point("rbd-attach-claimed")
         if holder is not None:  # who may have opened it again until its claim was gone
             self._fence.shut_out(self._image(VolumeId(str(image.spec))))
@@ -124,3 +125,12 @@ class AttachCalls(RbdCalls, ReadOnlyAttach):
             claims_there = (image.claim for image in self._seen(self._reader.images) if image.claim is not None)
             if sum(claim.instance == instance_id for claim in claims_there) >= limit:
                 raise OutOfCapacity(f"instance {instance_id!r} has {limit} volumes attached, as many as it may")
+
+
+def _refuse_other_access(image: Image, claim: Claim, *, read_only: bool) -> None:
+    """``AlreadyExists`` for an attachment that is writable where read-only is asked for, or the reverse."""
+    if claim.read_only != read_only:
+        is_so, asked = ("read-only" if access else "writable" for access in (claim.read_only, read_only))
+        raise AlreadyExists(
+            f"volume {str(image.spec)!r} is attached to {claim.instance!r} {is_so}, and was asked for {asked}"
+        )

@@ -6,7 +6,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
 
-from rexray.errors import Forbidden, InUse, NotFound, NotReady, SettingsError
+from rexray.errors import Forbidden, InUse, InvalidRequest, NotFound, NotReady, SettingsError
 from rexray.locks import Locks
 from rexray.types import Volume, VolumeId
 from rexray_driver_ceph.cluster import Cluster
@@ -78,7 +78,11 @@ class RbdCalls:
         return pool.namespace in [space["name"] for space in spaces]
 
     def _spec(self, volume_id: str) -> Spec:
-        return self._parse(volume_id).whole
+        """The image of a volume's id; ``InvalidRequest`` for a snapshot's, whose image is not what was meant."""
+        spec = self._parse(volume_id)
+        if spec.snapshot:
+            raise InvalidRequest(f"{volume_id!r} is the id of a snapshot, and of no volume")
+        return spec
 
     def _parse(self, text: str) -> Spec:
         """The image or snapshot of an id; ``POOL.IMAGE`` is a volume of that very name in the default pool, if any.

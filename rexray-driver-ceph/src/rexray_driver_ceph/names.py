@@ -20,6 +20,8 @@ _HASHED = "rexray-"
 """How an image's name begins that was made of a volume's name that no image can have."""
 _PART = re.compile(r"[^/@\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffd]+")
 """What ids are made of; U+FFFD and lone surrogates stand for bytes that are no text, and are in no id."""
+_LONGEST = 2048 - len("rbd_id.")
+"""Bytes of an image's name: it is in an object's, for which OSDs have the limit ``osd_max_object_name_len``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class Spec:
 
 def sayable(name: str) -> bool:
     """Whether an id can be made of a pool's, an image's or a snapshot's name: strangers' may be anything."""
-    return _PART.fullmatch(name) is not None
+    return _PART.fullmatch(name) is not None and len(name.encode()) <= _LONGEST
 
 
 def is_place(pool: str, namespace: str = "") -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
     from types_boto3_ec2 import EC2Client
 
 CONNECT_SECONDS = 5.0
-READ_SECONDS = 20.0
 WIDTH = 64
 """How many connections a client keeps, for as many threads."""
+_TALKATIVE = ("botocore.auth", "botocore.endpoint", "botocore.parsers")
+"""botocore's loggers that show whole requests and answers at DEBUG: session tokens, and the keys of roles."""
 
 
 class Api:
@@ -85,6 +87,8 @@ class Api:
         if self._session is None:
             import boto3
 
+            for name in _TALKATIVE:
+                logging.getLogger(name).addFilter(_above_debug)  # a second time is as once
             settings = self._settings
             key = settings.access_key.reveal()
             # a token belongs to the keys that it came with, which may be boto3's own
@@ -102,7 +106,7 @@ class Api:
 
         config = Config(
             connect_timeout=CONNECT_SECONDS,
-            read_timeout=READ_SECONDS,
+            read_timeout=self._settings.timeout,
             max_pool_connections=WIDTH,
             retries={"mode": "standard", "total_max_attempts": 1},
         )
@@ -117,6 +121,10 @@ class Api:
         client.meta.events.register("before-send.ec2", retries.before_send)
         client.meta.events.register("needs-retry.ec2", retries.needs_retry)  # type: ignore[arg-type]  # the answer counts
         return client
+
+
+def _above_debug(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.DEBUG
 
 
 @contextmanager

@@ -9,7 +9,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rexray import faults
-from rexray.errors import Busy, InUse, InvalidRequest, NotFound, NotReady, RexrayError, TimedOut, Unavailable
+from rexray.errors import (
+    Busy,
+    InUse,
+    InvalidRequest,
+    NotFound,
+    NotReady,
+    RexrayError,
+    TimedOut,
+    Unavailable,
+    Unsupported,
+)
 from rexray.types import Attachment, Instance, InstanceId, Volume, VolumeId
 from rexray_driver_ec2.base import Ec2Calls
 from rexray_driver_ec2.refusals import code_of, text_of
@@ -53,8 +63,11 @@ class AttachCalls(Ec2Calls):
         """Give the volume to the instance and wait until it is there.
 
         ``InUse`` names the holder, ``force`` takes it from there without asking that. A name that EC2 refuses is left
-        for a while, and a volume that stays ``attaching`` is detached and attached by another one.
+        for a while, and a volume that stays ``attaching`` is detached and attached by another one. ``Unsupported`` for
+        ``read_only``, which EC2 has not.
         """
+        if read_only:
+            raise Unsupported(f"volume {volume_id!r}: EC2 attaches no volume read-only: mount it so")
         self._refuse_foreign(volume_id)
         failed: RexrayError | None = None
         for _ in range(TRIES):

@@ -24,7 +24,7 @@ from rexray_driver_ec2.cloning import CloneCalls
 from rexray_driver_ec2.refusals import code_of, is_unsure
 from rexray_driver_ec2.tokens import Tokens
 from rexray_driver_ec2.wishes import Wanted
-from rexray_driver_ec2.words import ENDED, NAME, holders_of, is_root_of, names_only, tag_of
+from rexray_driver_ec2.words import ENDED, NAME, can_be_id, holders_of, is_root_of, names_only, tag_of
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import CreateVolumeRequestTypeDef, VolumeTypeDef
@@ -70,6 +70,8 @@ class MakingCalls(CloneCalls):
 
     def _delete(self, volume_id: VolumeId) -> None:
         """Delete a volume, whatever it is called."""
+        if not can_be_id(volume_id):
+            return
         try:
             with self._api.calling("DeleteVolume", f"volume {volume_id!r}") as ec2:
                 ec2.delete_volume(VolumeId=volume_id)

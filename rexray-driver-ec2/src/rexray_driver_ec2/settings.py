@@ -84,6 +84,9 @@ class Ec2Settings:
         env=("EC2_MAXRETRIES", "EBS_MAXRETRIES", "AWS_MAXRETRIES"),
         help="How often a call that was throttled or failed for a passing reason is made again",
     )
+    timeout: float = setting(
+        20.0, key="ec2.timeout", duration=True, help="How long EC2 may take to answer a call, each time it is made"
+    )
     status_max_attempts: int = setting(
         40,
         key="ec2.statusMaxAttempts",
@@ -144,6 +147,7 @@ class Ec2Settings:
             if value < 0:
                 raise SettingsError(f"{name}: {value} is negative")
         for name, seconds in (
+            ("ec2.timeout", self.timeout),
             ("ec2.statusInitialDelay", self.status_initial_delay),
             ("ec2.statusTimeout", self.status_timeout),
             ("ec2.stuckAttachTimeout", self.stuck_attach_timeout),

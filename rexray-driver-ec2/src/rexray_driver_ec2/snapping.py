@@ -11,7 +11,7 @@ from rexray.errors import InUse, InvalidRequest, NotFound, RexrayError, Unavaila
 from rexray_driver_ec2.base import Ec2Calls
 from rexray_driver_ec2.describing import Describer
 from rexray_driver_ec2.refusals import code_of, is_unsure
-from rexray_driver_ec2.words import tags_for
+from rexray_driver_ec2.words import can_be_id, tags_for
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import SnapshotTypeDef
@@ -115,6 +115,8 @@ class SnappingCalls(Ec2Calls):
 
     def _delete_snapshot(self, snapshot_id: str) -> None:
         """Delete a snapshot; a missing one is gone, ``InUse`` if an image is made of it."""
+        if not can_be_id(snapshot_id):
+            return
         try:
             with self._api.calling("DeleteSnapshot", f"snapshot {snapshot_id!r}") as ec2:
                 ec2.delete_snapshot(SnapshotId=snapshot_id)

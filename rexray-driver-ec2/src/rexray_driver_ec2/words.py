@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,8 @@ GIB = 1 << 30
 LONGEST_TAG = 256
 """Characters of a tag's value, EC2's limit."""
 LONGEST_NAME = 255
+_UNKEEPABLE = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
+"""Characters that EC2's answers, being XML 1.0 (sections 2.2 and 2.11), do not have, or have as others."""
 
 
 def name_tag(name: str, tag: str) -> str:
@@ -45,7 +48,14 @@ def name_tag(name: str, tag: str) -> str:
     if not name or len(name) > LONGEST_NAME or len(full) > LONGEST_TAG:
         limit = min(LONGEST_NAME, LONGEST_TAG - len(full) + len(name))
         raise InvalidRequest(f"name {name[:40]!r} has {len(name)} characters: EC2 keeps 1 to {limit} of them")
+    if bad := _UNKEEPABLE.search(name):
+        raise InvalidRequest(f"name {name[:40]!r} has the character {bad.group()!r}, which EC2 cannot tell again")
     return full
+
+
+def can_be_id(text: str) -> bool:
+    """Whether EC2 can be asked about a thing of that id: it cannot even repeat other characters in its answer."""
+    return text.isascii() and text.isprintable()
 
 
 def name_pattern(text: str) -> str:

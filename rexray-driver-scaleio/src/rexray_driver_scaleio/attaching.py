@@ -42,7 +42,7 @@ class AttachCalls(ScaleIoCalls):
     """``instances``, ``attach``, ``detach`` and ``attachments`` of the contract; an instance id is an SDC's GUID."""
 
     def instances(self) -> Iterator[Instance]:
-        """The system's SDCs."""
+        """The system's SDCs; each may have ``scaleio.maxVolumes``."""
         system = self._array.system
         for sdc in self._array.sdcs().values():
             yield Instance(
@@ -50,6 +50,7 @@ class AttachCalls(ScaleIoCalls):
                 provider=PROVIDER,
                 name=sdc.name or sdc.ip,
                 zone=system.id,
+                max_volumes=self._settings.max_volumes,
                 fields={"sdcId": sdc.id, "ip": sdc.ip, "state": "connected" if sdc.connected else "disconnected"},
             )
 

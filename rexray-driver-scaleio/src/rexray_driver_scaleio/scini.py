@@ -83,7 +83,10 @@ class Scini:
 
     def user(self, node: Path) -> str:
         """Who uses the device, as ``mounted at /x`` or ``held by dm-0``; empty if nobody does, or it is not there."""
-        return uses.user(node, sys=self._sys)
+        try:
+            return uses.user(node, sys=self._sys)
+        except FileNotFoundError:  # it went while it was looked at
+            return ""
 
     def _linked(self, seconds: float = SECONDS) -> dict[Mapped, Path]:
         """The nodes that links lead to; a link to nothing, to a file or to a partition leads to none.
@@ -93,7 +96,7 @@ class Scini:
         found = {}
         for name in sorted(os.listdir(self.by_id)) if self.by_id.is_dir() else ():
             match = _LINK.fullmatch(name)
-            node = Path(os.path.realpath(self.by_id / name))
+            node = _real(self.by_id / name)
             number = _number(node)
             if match and number is not None and not (self._entry(number) / "partition").exists():
                 found[Mapped(system_id=match[1], volume_id=match[2])] = node
@@ -116,7 +119,15 @@ class Scini:
         ]
 
     def _entry(self, number: int) -> Path:
-        return Path(os.path.realpath(self._sys / "dev/block" / _written(number)))
+        return _real(self._sys / "dev/block" / _written(number))
+
+
+def _real(path: Path) -> Path:
+    """Where the links lead to; the path as it is if one of them goes while they are followed."""
+    try:
+        return Path(os.path.realpath(path))
+    except FileNotFoundError:
+        return path
 
 
 def _number(node: Path) -> int | None:

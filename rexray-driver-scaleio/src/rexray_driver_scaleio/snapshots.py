@@ -67,6 +67,8 @@ class SnapshotCalls(MakingCalls, Snapshots, GroupSnapshots):
 
     def create_snapshot_group(self, name: str, volume_ids: Collection[VolumeId]) -> SnapshotGroup:
         """The group of that name, taken if it is missing; ``AlreadyExists`` if it is of other volumes."""
+        if not volume_ids:
+            raise InvalidRequest(f"group {name!r}: no volumes are named")
         stem = names.group_stem(name)
         wanted = {str(volume_id): stem + names.member(volume_id) + names.SNAPSHOT for volume_id in volume_ids}
         found = self._members(stem)

@@ -60,7 +60,7 @@ class ScaleIoStorage(
         return (self._array.system.id,)
 
     def capacity(self, zone: str = "") -> Capacity:
-        """What the gateway says is left for new volumes in the pool that the settings choose; thin ones may be larger."""
+        """What the pool of the settings has left for new volumes, by the gateway; thin ones may be larger."""
         system = self._array.system
         if zone not in ("", system.id, system.name):
             raise InvalidRequest(f"zone {zone!r} does not exist: there is {system.name or 'nameless'} ({system.id})")

@@ -17,7 +17,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from rexray.errors import Busy, InUse, InvalidRequest, NotReady, OutOfCapacity, RexrayError, Unavailable
+from rexray.errors import Busy, InUse, InvalidRequest, NotReady, OutOfCapacity, RexrayError, Unavailable, Unsupported
 from rexray.types import Attachment, Instance, InstanceId, Volume, VolumeId
 from rexray_driver_xtremio.describing import Hosts, describe, describe_initiator
 from rexray_driver_xtremio.mapping import Made, MapCalls, is_mapped, other_mappings
@@ -34,9 +34,9 @@ class AttachCalls(MapCalls):
     """``instances``, ``attach``, ``detach``, ``attached`` and ``attachments`` of the contract."""
 
     def instances(self) -> Iterator[Instance]:
-        """The initiators that the array knows; a host may have several."""
-        cluster = self._xms.about.cluster
-        return (describe_initiator(initiator, cluster) for initiator in self._initiators())
+        """The initiators that the array knows, a host may have several; each may have ``xtremio.maxVolumes``."""
+        cluster, most = self._xms.about.cluster, self._settings.max_volumes
+        return (describe_initiator(initiator, cluster, most) for initiator in self._initiators())
 
     def attached(self, instance_id: InstanceId) -> Iterator[Volume]:
         """The volumes of a host, in a constant number of calls."""
@@ -67,6 +67,8 @@ class AttachCalls(MapCalls):
         ``NotReady`` if the host's initiator group also has other hosts. ``InUse`` names the holder, ``force`` unmaps
         the volume there once it is mapped here.
         """
+        if read_only:
+            raise Unsupported(f"volume {volume_id!r}: XtremIO maps volumes only so that they can be written")
         with self._held(volume_id, why=f"attaching volume {volume_id}"):
             disk = self._volume(volume_id)
             groups = self._groups_of(instance_id, self._initiators())

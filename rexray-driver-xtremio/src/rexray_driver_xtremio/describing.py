@@ -91,12 +91,13 @@ def describe_snapshot(disk: Disk, *, name: str = "") -> Snapshot:
     )
 
 
-def describe_initiator(initiator: Initiator, cluster: str) -> Instance:
-    """A host, by one of its initiators."""
+def describe_initiator(initiator: Initiator, cluster: str, max_volumes: int) -> Instance:
+    """A host, by one of its initiators; ``max_volumes`` is how many it may have, 0 for any number."""
     return Instance(
         id=InstanceId(initiator.address),
         provider=PROVIDER,
         name=initiator.ref.name,
         region=cluster,
+        max_volumes=max_volumes,
         fields={"initiatorGroup": initiator.group.name, "portType": initiator.kind},
     )

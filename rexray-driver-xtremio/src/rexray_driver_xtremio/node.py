@@ -172,7 +172,7 @@ class XtremIoNode(NodeDriver):
             return found.node
         if self._settings.multipath or self._settings.device_mapper:
             return None
-        return self._disks.of(naa)[0].node
+        return next((disk.node for disk in self._disks.of(naa)), None)
 
     def _holding(self, naa: str, what: str, seconds: float) -> AbstractContextManager[None]:
         return self._locks.hold(f"{PROVIDER}-{naa}", owner=what, timeout=seconds)

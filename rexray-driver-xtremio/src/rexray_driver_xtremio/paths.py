@@ -61,7 +61,7 @@ class Disks:
     def all(self) -> list[Disk]:
         """Every path to a volume of an XtremIO array, by name; no partitions."""
         devices = self._sys / "class/scsi_device"
-        found = (self._disk(Path(os.path.realpath(devices / name / "device"))) for name in sorted(names_in(devices)))
+        found = (self._disk(_real(devices / name / "device")) for name in sorted(names_in(devices)))
         return sorted((disk for disk in found if disk is not None), key=lambda disk: (len(disk.name), disk.name))
 
     def of(self, naa: str) -> list[Disk]:
@@ -113,6 +113,14 @@ def scan(host: Path, place: str, lun: int, seconds: float) -> None:
 def has_devices(home: Path) -> bool:
     """Whether the iSCSI session of that directory has devices, of any vendor and kind."""
     return any(_ADDRESS.fullmatch(device.name) for device in home.glob("target*/*"))
+
+
+def _real(path: Path) -> Path:
+    """Where the links lead to; the path as it is if one of them goes while they are followed."""
+    try:
+        return Path(os.path.realpath(path))
+    except FileNotFoundError:
+        return path
 
 
 def _is_disk(home: Path) -> bool:

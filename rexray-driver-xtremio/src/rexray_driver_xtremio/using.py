@@ -57,7 +57,10 @@ class Users:
         return f"{disk.node} is held by {others[0]}" if others else self._bound(disk.node)
 
     def _user(self, node: Path) -> str:
-        user = within(_LOOK_SECONDS, f"look who uses {node}", functools.partial(uses.user, node, sys=self._sys))
+        try:
+            user = within(_LOOK_SECONDS, f"look who uses {node}", functools.partial(uses.user, node, sys=self._sys))
+        except FileNotFoundError:  # it went while it was looked at
+            return ""
         return f"{node} is {user}" if user else self._open(node)
 
     def _bound(self, node: Path) -> str:

@@ -22,8 +22,6 @@ class Wanted:
         for what, value in (("type", spec.type), ("iops", spec.iops), ("zone", spec.zone)):
             if value:
                 raise InvalidRequest(f"volume {spec.name!r}: {what} {value!r}: the array's volumes have no {what}")
-        if spec.encrypted or spec.encryption_key:
-            raise InvalidRequest(f"volume {spec.name!r}: encryption is the array's, and cannot be asked for")
         self.source = spec.source_snapshot or spec.source_volume or ""
         """The id of what it is to be a copy of."""
         self._size = whole_mib(spec.size_bytes, spec.limit_bytes, f"volume {spec.name!r}") if spec.size_bytes else 0

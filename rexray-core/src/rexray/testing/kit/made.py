@@ -33,6 +33,8 @@ class Made:
         self._others: set[VolumeId] = set()
         self._other_snapshots: set[SnapshotId] = set()
         self._looked = False
+        self._driver: StorageDriver | None = None
+        """One that no check uses, and that has looked around."""
         self._guard = threading.Lock()
 
     def name(self, ending: str = "") -> str:
@@ -61,7 +63,7 @@ class Made:
         with self._guard:
             if self._looked:
                 return
-            driver = self._restarted()
+            driver = self._driver = self._restarted()
             self._others = {volume.id for volume in driver.volumes()}
             if isinstance(driver, Snapshots):
                 self._other_snapshots = {snapshot.id for snapshot in driver.snapshots()}
@@ -72,9 +74,9 @@ class Made:
 
         ``Failed`` if a volume is still there afterwards.
         """
-        if not self._looked:
+        driver = self._driver
+        if driver is None or not self._looked:
             return
-        driver = self._restarted()
         found = self._found(driver)
         for volume_id in found:
             with contextlib.suppress(RexrayError):  # the removal says what is wrong
@@ -90,8 +92,9 @@ class Made:
 
     def _found(self, driver: StorageDriver) -> set[VolumeId]:
         """The volumes to remove: by their ids, by their names as the list has them, and as they are looked up."""
-        found = self._ids | {volume.id for volume in driver.volumes() if self._is_ours(volume)}
-        for name in self._names:
+        listed = [volume for volume in driver.volumes() if self._is_ours(volume)]
+        found = self._ids | {volume.id for volume in listed}
+        for name in self._names - {volume.name for volume in listed}:
             with contextlib.suppress(InvalidRequest, NotFound):  # a hostile name, of which nothing can have been made
                 found |= {volume.id for volume in driver.volumes_named(name) if volume.name == name}
         return found - self._others
