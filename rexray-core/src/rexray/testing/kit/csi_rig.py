@@ -9,8 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import rexray.testing.kit.csi  # noqa: F401 which says what to install where that is missing
 from rexray import mounts
@@ -22,11 +21,12 @@ from rexray.settings import Sources
 from rexray.testing.kit.check import Failed, Skipped
 from rexray.testing.kit.csi_served import CONTROLLER, GROUP, NODE, Served
 from rexray.testing.kit.runs import Names, secret_values, together
+from rexray.testing.kit.tidying import Tidied
 
 T = TypeVar("T")
 
 
-class CSIRig:
+class CSIRig(Tidied):
     """A CSI plug-in under test.
 
     ``plugin`` is its class; ``sources`` configure it, for this process and for others. ``composed`` are settings
@@ -276,18 +276,6 @@ class CSIRig:
     def together(self, *calls: Callable[[], T]) -> list[T | Exception]:
         """What comes of calls that begin at the same moment."""
         return together(*calls)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self.tidy()
-        except Exception as trouble:
-            if error is None:
-                raise Failed(f"what the check had made could not be removed: {trouble}") from trouble
 
     def tidy(self) -> None:
         """Take back and delete what the checks made, in the order that CSI demands."""

@@ -10,15 +10,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from rexray.drivers import NodeDriver, OSDriver
 from rexray.errors import RexrayError
 from rexray.settings import Option, Sources, options_of
-from rexray.testing.kit.check import Failed, Skipped, expect
+from rexray.testing.kit.check import Skipped, expect
 from rexray.testing.kit.devices import DeviceContents
 from rexray.testing.kit.rig import StorageRig
+from rexray.testing.kit.tidying import Tidied
 from rexray.types import Attachment, BlockDevice, Device, DeviceIdentity, Directory, InstanceId, Volume
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ T = TypeVar("T")
 _PAUSE = 0.05
 
 
-class NodeRig:
+class NodeRig(Tidied):
     """A node driver under test, on the host where its volumes are to show.
 
     ``driver`` is its class; ``sources`` configure it. ``storage`` is the rig of the same platform's storage driver,
@@ -184,18 +184,6 @@ class NodeRig:
             environ={**{name: said for name, said in self.sources.environ.items() if name not in names}, **fresh},
             flags={flag: said for flag, said in self.sources.flags.items() if flag not in flags},
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self.tidy()
-        except Exception as trouble:
-            if error is None:
-                raise Failed(f"what the check had attached could not be removed: {trouble}") from trouble
 
     def tidy(self) -> None:
         """Disconnect what the checks attached, and remove what they made."""

@@ -11,14 +11,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from rexray.drivers import OSDriver
 from rexray.errors import Busy, InUse, RexrayError
 from rexray.settings import Sources
-from rexray.testing.kit.check import Caught, Failed, Skipped, expect
+from rexray.testing.kit.check import Caught, Skipped, expect
 from rexray.testing.kit.disks import Disks, Files, HostFiles
+from rexray.testing.kit.tidying import Tidied
 from rexray.types import Device
 
 MIB = 1 << 20
@@ -28,7 +28,7 @@ _PAUSE = 0.05
 T = TypeVar("T")
 
 
-class OSRig:
+class OSRig(Tidied):
     """An OS driver under test, on this host.
 
     ``driver`` is its class; ``sources`` configure it. ``disks`` makes blank block devices. ``folder`` is where the
@@ -149,18 +149,6 @@ class OSRig:
         finally:
             took = time.monotonic() - begin
             expect(took < seconds + self.slack, f"{what} took {took:.1f} s, with a deadline of {seconds:g} s")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self.tidy()
-        except Exception as trouble:
-            if error is None:
-                raise Failed(f"what the check had mounted or made could not be removed: {trouble}") from trouble
 
     def tidy(self) -> None:
         """Thaw and unmount what the checks mounted, and remove the devices."""

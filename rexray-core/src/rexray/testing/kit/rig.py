@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from rexray.drivers import StorageDriver
 from rexray.mixins import GroupSnapshots, Snapshots
 from rexray.settings import Secret, Sources
-from rexray.testing.kit.check import Failed, Skipped
+from rexray.testing.kit.check import Skipped
 from rexray.testing.kit.made import Made
-from rexray.testing.kit.patience import patiently
+from rexray.testing.kit.runs import together
+from rexray.testing.kit.tidying import Tidied
 from rexray.types import InstanceId, Snapshot, SnapshotGroup, Volume, VolumeId, VolumeSpec
 
 GIB = 1 << 30
@@ -35,7 +33,7 @@ class Contents(Protocol):
         """Read that many bytes; what was never written is zeros."""
 
 
-class StorageRig:
+class StorageRig(Tidied):
     """A storage driver under test.
 
     ``driver`` is its class; ``sources`` configure it, for this process and for others. ``hosts`` are instances that
@@ -184,29 +182,7 @@ class StorageRig:
 
     def together(self, *calls: Callable[[], T]) -> list[T | Exception]:
         """What comes of calls that begin at the same moment, each in a thread: results and errors in their order."""
-        gate = threading.Barrier(len(calls))
-
-        def run(call: Callable[[], T]) -> T | Exception:
-            gate.wait(30)
-            try:
-                return call()
-            except Exception as error:  # noqa: BLE001 the check judges it
-                return error
-
-        with ThreadPoolExecutor(len(calls)) as pool:
-            return list(pool.map(run, calls))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            patiently(self.patience, "removing what the check had made", self.tidy)
-        except Exception as trouble:
-            if error is None:
-                raise Failed(f"what the check had made could not be removed: {trouble}") from trouble
+        return together(*calls)
 
     def tidy(self) -> None:
         """Remove what the checks made, and nothing else."""

@@ -5,22 +5,22 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from rexray.drivers import VolumeDriver
 from rexray.errors import NotFound, RexrayError, Unsupported
 from rexray.settings import Sources
-from rexray.testing.kit.check import Failed, Skipped
+from rexray.testing.kit.check import Skipped
 from rexray.testing.kit.rig import TROUBLES
 from rexray.testing.kit.runs import Names, secret_values, together
+from rexray.testing.kit.tidying import Tidied
 from rexray.types import SHELL_HOLDER, MountPoint, MountRequest, Volume
 
 M = TypeVar("M")
 T = TypeVar("T")
 
 
-class VolumeRig:
+class VolumeRig(Tidied):
     """A volume driver under test, with the drivers that it composes.
 
     ``driver`` is its class; ``sources`` configure it and those below it, for this process and for others. ``composed``
@@ -153,18 +153,6 @@ class VolumeRig:
     def together(self, *calls: Callable[[], T]) -> list[T | Exception]:
         """What comes of calls that begin at the same moment."""
         return together(*calls)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self.tidy()
-        except Exception as trouble:
-            if error is None:
-                raise Failed(f"what the check had made could not be removed: {trouble}") from trouble
 
     def tidy(self) -> None:
         """Let all holders go, detach and remove what the checks made."""
