@@ -49,8 +49,8 @@ class Author:
             "PATH": f"{self.bin}:{kept['PATH']}",
             "HOME": str(home),
             "REXRAY_HOME": str(home / "rexray"),
-            "PIP_CONSTRAINT": str(CONSTRAINTS),
-            "PIP_BUILD_CONSTRAINT": str(CONSTRAINTS),
+            "PIP_CONSTRAINT": CONSTRAINTS.as_uri(),  # a list of words, in which a path may have no blank
+            "PIP_BUILD_CONSTRAINT": CONSTRAINTS.as_uri(),
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "COLUMNS": "200",
         }
