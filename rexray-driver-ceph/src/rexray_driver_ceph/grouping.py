@@ -25,6 +25,9 @@ from rexray_driver_ceph.images import GROUPS, Image, Snap
 from rexray_driver_ceph.names import Spec, encoded
 from rexray_driver_ceph.snapping import SnapshotCalls, refuse_needed
 
+_TRIES = 5
+"""How often snapshots are taken anew that somebody else has taken in the same moment."""
+
 
 class GroupCalls(SnapshotCalls, GroupSnapshots):
     """``GroupSnapshots`` of the contract. A group's id is its name."""
@@ -90,13 +93,20 @@ class GroupCalls(SnapshotCalls, GroupSnapshots):
         for image, spec in zip(images, specs, strict=True):
             if any(snap.spec == spec for snap in image.snapshots):
                 self._drop_member(spec)
-            facts.put(self._cluster, spec, {"name": spec.snapshot, "group": name})
-        faults.point("rbd-group-described")
-        try:
-            self._reader.take_together(specs)
-        except BaseException:
-            self._drop_members(specs)
-            raise
+        for tries in range(_TRIES, 0, -1):
+            for spec in specs:
+                facts.put(self._cluster, spec, {"name": spec.snapshot, "group": name})
+            faults.point("rbd-group-described")
+            try:
+                self._reader.take_together(specs)
+                break
+            except AlreadyExists:  # by the session of a call that was killed, which goes on until it is done
+                self._drop_members(specs)
+                if tries == 1:
+                    raise
+            except BaseException:
+                self._drop_members(specs)
+                raise
         faults.point("rbd-group-taken")
         try:
             self._note(name, "setomapval", "")

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rexray import child
-from rexray.errors import Forbidden, NotFound, RexrayError, TimedOut, Unavailable
+from rexray.errors import AlreadyExists, Forbidden, NotFound, RexrayError, TimedOut, Unavailable
 from rexray_driver_ceph.cluster import Cluster
 from rexray_driver_ceph.images import Image, read_brief, read_detailed
 from rexray_driver_ceph.names import Pool, Spec, dotted_names, image_names, is_place, sayable
@@ -216,4 +216,6 @@ def _refusal(error: tuple[str, int, str], log: str, action: str) -> RexrayError:
         return Forbidden(f"{said}: 'rexray policy rbd' prints what the user must be allowed")
     if number == errno.ENOENT:
         return NotFound(said)
+    if number == errno.EEXIST:
+        return AlreadyExists(said)
     return Unavailable(said)
