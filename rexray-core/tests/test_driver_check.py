@@ -166,6 +166,26 @@ def test_a_secret_that_a_driver_tells_does_not_show(host: Host) -> None:
     assert PASSWORD not in answer.stdout + answer.stderr
 
 
+def test_a_secret_with_quotes_does_not_show_as_code_either(host: Host) -> None:
+    host.breaks(
+        "storage",
+        '"""The hosts that have logged in to the array."""',
+        "raise RuntimeError(f'no luck with {self._settings.password.reveal()!r}')",
+    )
+    answer = host.check("shelfie", "--format", "json", SHELFIE_PASSWORD="it's a \\staple")
+    assert answer.returncode == 1
+    assert "no luck with" in answer.stdout
+    assert "staple" not in answer.stdout
+
+
+def test_what_a_driver_prints_is_no_part_of_the_answer(host: Host) -> None:
+    host.breaks("storage", '"""The hosts that have logged in to the array."""', "print('chatty')")
+    answer = host.check("shelfie", "--format", "json")
+    assert answer.returncode == 0
+    assert json.loads(answer.stdout)
+    assert "chatty" in answer.stderr
+
+
 def test_a_platform_that_hangs_takes_no_longer_than_the_timeout(host: Host) -> None:
     begin = time.monotonic()
     with hanging(host.root):

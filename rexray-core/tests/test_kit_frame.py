@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from rexray.testing.kit.killing import MOMENTS, Call, Killed, sweep
 from rexray.testing.kit.patience import patiently
 from rexray.testing.kit.rig import StorageRig
 from rexray.testing.kit.running import Result, run_all
+from rexray.testing.kit.suites import STORAGE
 from rexray.testing.kit.watching import Watch, messages_of, with_value
 from rexray.testing.memory.settings import MemorySettings
 from rexray.testing.memory.storage import MemoryStorage
@@ -181,6 +184,49 @@ def test_what_was_there_before_is_never_removed_whatever_a_driver_says(tmp_path:
     with rig:
         rig.create()
     assert _names(rig) == before
+
+
+def test_a_folder_that_no_report_can_be_written_to_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "test_it.py").write_text("def test_it():\n    print('it ran')\n")
+    command = [sys.executable, "-m", "pytest", "-s", "-p", "no:cacheprovider", "--rexray-report=file/reports"]
+    answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert answer.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "--rexray-report: file/reports: Not a directory" in answer.stderr
+    assert "it ran" not in answer.stdout
+
+
+def test_an_id_that_is_somebody_elses_by_now_is_left_alone(rig: StorageRig) -> None:
+    with rig:
+        volume = rig.create()
+        with MemoryStorage.make(rig.sources).platform.array() as array:
+            ours = array.state.volumes[volume.id]
+            array.state.volumes[volume.id] = replace(ours, name="somebody's", content={"0": "YQ=="})
+    assert rig.restarted().volume(volume.id).name == "somebody's"
+
+
+class TakesPatterns(MemoryStorage):
+    """``remove`` takes an id with a star for all that begins so; ids have no fixed length."""
+
+    def create(self, spec: VolumeSpec) -> Volume:
+        volume = super().create(spec)
+        with self.platform.array() as array:
+            longer = replace(array.state.volumes[volume.id], id=f"{volume.id}0", name=f"somebody's {volume.id}")
+            array.state.volumes[longer.id] = longer
+        return volume
+
+    def remove(self, volume_id: VolumeId, *, force: bool = False) -> None:
+        for volume in list(self.volumes()) if volume_id.endswith("*") else []:
+            if volume.id.startswith(volume_id[:-1]):
+                super().remove(volume.id, force=force)
+        super().remove(volume_id, force=force)
+
+
+def test_no_pattern_is_tried_that_could_match_what_is_somebody_elses(tmp_path: Path) -> None:
+    rig = memory_rig(tmp_path, TakesPatterns)
+    check = next(each for each in STORAGE.checks() if each.name == "remove_leaves_what_its_id_only_resembles")
+    list(run_all([check], lambda: rig))
+    assert [name for name in _names(rig) if name.startswith("somebody's")] != []
 
 
 def test_a_volume_that_a_killed_process_made_is_removed(rig: StorageRig) -> None:

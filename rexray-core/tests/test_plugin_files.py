@@ -203,6 +203,15 @@ def test_a_broken_file_is_one_line_and_ends_nothing(folder: Folder, source: str,
     assert reason in named.stderr
 
 
+def test_a_broken_file_takes_no_settings_of_others_away(folder: Folder) -> None:
+    """``rexray env`` asks every plug-in for its settings, as does whatever reads a configuration file."""
+    folder.put("acme", "def broken(:")
+    answer = folder.rexray("env")
+    assert answer.returncode == 0, answer.stderr
+    assert "REXRAY_LOGLEVEL=" in answer.stdout
+    assert "acme.py:1: SyntaxError" in answer.stderr
+
+
 def test_a_word_that_a_distribution_has_as_well_is_a_conflict(folder: Folder) -> None:
     path = folder.put("acme", good("acme"))
     folder.site.install("rexray-os-acme", {"acme": good("acme")})

@@ -126,6 +126,13 @@ def test_the_readme_is_rewritten_on_demand_and_compared_otherwise(run: Run, tmp_
     assert test().returncode == 0
 
 
+def test_the_readme_names_no_command_that_refuses_the_kind() -> None:
+    """``driver check`` starts no CSI plug-in, and says to run the kit."""
+    readmes = {kind: render(KINDS[kind], checked("acme", KINDS[kind].prefix))["README.md"] for kind in KINDS}
+    assert {kind for kind, text in readmes.items() if "rexray driver check acme" not in text} == {"csi"}
+    assert "pytest --rexray-driver=acme" in readmes["csi"]
+
+
 def test_it_says_what_comes_next(run: Run) -> None:
     lines = run("acme").stdout.splitlines()
     assert lines[1:6] == [
@@ -151,6 +158,8 @@ def test_it_says_what_comes_next(run: Run) -> None:
         ("größe", "small letters"),
         ("class", "a word of Python's"),
         ("match", "a word of Python's"),
+        ("test", "for tests"),
+        ("testify", "for tests"),
         ("a" * (MAX_LENGTH + 1), f"at most {MAX_LENGTH}"),
         ("docker", "is taken: rexray-core"),
         ("libstorage", "is taken: rexray-core"),
@@ -185,6 +194,32 @@ def test_a_folder_with_something_in_it_is_left_alone(run: Run, tmp_path: Path) -
     assert "is not empty: nothing was written" in answer.stderr
     assert files_in(folder) == before
     assert left_in(tmp_path) == [folder.name]
+
+
+def test_an_empty_folder_that_somebody_works_in_is_filled_and_not_replaced(run: Run, tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir(mode=0o750)
+    before = place.stat()
+    answer = run("acme", "--directory", "place")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    after = place.stat()
+    assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
+    assert set(files_in(place)) == set(render(KINDS["storage"], checked("acme", "rexray-driver")))
+
+
+def test_what_cannot_be_written_is_one_line_that_names_the_folder_and_leaves_nothing(tmp_path: Path) -> None:
+    answer = subprocess.run(
+        ["sh", "-c", 'ulimit -f 4; exec "$@"', "sh", sys.executable, "-m", "rexray", "driver", "new", "acme"],
+        cwd=tmp_path,
+        env={**clean_environ(), "REXRAY_HOME": str(tmp_path / ".home"), "HOME": str(tmp_path / ".home")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert answer.stderr == f"error: {tmp_path}/rexray-driver-acme: File too large\n"
+    assert left_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("what", ["file", "link", "hidden"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import itertools
 import logging
 import threading
 import time
@@ -130,7 +131,7 @@ class Registry:
                         self._items(entry, "rexray_settings", plugin_results.is_settings, "a dataclass of settings")
                     )
                 )
-        for entry in catalog.everything(DRIVER_KINDS):
+        for entry in itertools.chain.from_iterable(map(catalog.entries, DRIVER_KINDS)):
             with contextlib.suppress(PluginError):  # it was told above, or is told where its driver is used
                 driver = self.driver_of(entry)
                 if driver.settings is not None:

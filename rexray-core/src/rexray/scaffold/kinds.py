@@ -25,6 +25,8 @@ class Kind:
     """The extra of rexray-core that it needs."""
     stubs: tuple[str, ...] = ()
     """What its type checker needs besides."""
+    live: str = "`rexray driver check $name` runs the quick ones, which change nothing, against the live configuration."
+    """How the kit is run on what is configured."""
 
     @property
     def group(self) -> str:
@@ -72,6 +74,7 @@ settings.""",
             name="csi",
             extra="[csi]",
             stubs=("types-grpcio", "types-protobuf"),
+            live="`pytest --rexray-driver=$name` runs them with the live configuration.",
             summary="REX-Ray's native CSI plug-in $name.",
             about="""\
 `$name` is a CSI plug-in in Python that REX-Ray serves as it is: to orchestrators on the CSI socket, to Docker beside

@@ -60,6 +60,8 @@ def checked(name: str, prefix: str) -> Names:
         raise InvalidRequest(f"driver name {name!r}: {len(name)} characters, at most {MAX_LENGTH} are allowed")
     if keyword.iskeyword(name) or keyword.issoftkeyword(name):
         raise InvalidRequest(f"driver name {name!r}: it is a word of Python's own, and cannot name a module")
+    if name.startswith("test"):
+        raise InvalidRequest(f"driver name {name!r}: pytest would take its classes for tests: begin it otherwise")
     names = Names(name=name, prefix=prefix)
     _refuse_installed(names)
     _refuse_settings(names)

@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -27,19 +27,31 @@ _PACKAGE = "package"
 def write(kind: Kind, names: Names, folder: Path) -> tuple[str, ...]:
     """Write the distribution into a folder that is missing or empty; the paths of its files, sorted.
 
-    ``AlreadyExists`` if something is there. The folder gets its name when all of it is written, so that a process
-    that is killed leaves none.
+    ``AlreadyExists`` if something is there. A new folder gets its name when all of it is written, so that a process
+    that is killed leaves none. One that is there stays the one that it is, for somebody may be working in it.
     """
     refuse_existing(folder)
     if not folder.parent.is_dir():
         raise NotFound(f"{folder.parent} is no directory: make it first")
     rendered = render(kind, names)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        _write(rendered, folder)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, error.filename or str(folder)) from error
+    return tuple(sorted(rendered))
+
+
+def _write(rendered: Mapping[str, str], folder: Path) -> None:
+    is_there = folder.is_dir()
+    scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=folder if is_there else folder.parent))
     try:
         for path, text in rendered.items():
             target = scratch / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text, encoding="utf-8")
+        if is_there:
+            _move(scratch, folder)
+            return
         scratch.chmod(0o777 & ~_umask())
         try:
             os.rename(scratch, folder)  # rename(2) replaces an empty directory, and no other
@@ -48,7 +60,14 @@ def write(kind: Kind, names: Names, folder: Path) -> tuple[str, ...]:
             raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return tuple(sorted(rendered))
+
+
+def _move(scratch: Path, folder: Path) -> None:
+    """Move what is in the one into the other; nothing if something is there besides."""
+    if any(item != scratch for item in folder.iterdir()):
+        raise AlreadyExists(f"{folder} is not empty: nothing was written; choose another by --directory")
+    for item in sorted(scratch.iterdir()):
+        item.rename(folder / item.name)
 
 
 def refuse_existing(folder: Path) -> None:
@@ -73,7 +92,7 @@ def render(kind: Kind, names: Names) -> dict[str, str]:
         "contract": contract(),
         "stubs": "".join(f', "{word}"' for word in kind.stubs),
     }
-    for field in ("summary", "about", "usage", "where"):
+    for field in ("summary", "about", "usage", "where", "live"):
         values[field] = Template(getattr(kind, field)).substitute(values)
     templates = dict(_templates(kind))
     settings = f"src/{_PACKAGE}/settings.py"

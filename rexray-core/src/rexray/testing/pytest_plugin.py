@@ -39,6 +39,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """With ``--rexray-driver`` and nothing else to run, run the kit."""
     config.stash[_results] = {}
+    if folder := config.option.rexray_report:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)  # rather than after a long run, whose results would be lost
+        except OSError as error:
+            raise pytest.UsageError(f"--rexray-report: {folder}: {error.strerror}") from None
     if config.option.rexray_driver and config.args_source is not pytest.Config.ArgsSource.ARGS:
         name, kind = config.option.rexray_driver, config.option.rexray_kind
         config.args[:] = [str(_CSI_SUITE if kind == "csi" or (not kind and _is_csi(name)) else _SUITE)]

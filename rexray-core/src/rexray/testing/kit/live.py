@@ -55,12 +55,13 @@ def _platform(name: str, sources: Sources) -> Iterator[Live]:
         checks=_reading(suites.STORAGE),
         make=lambda seconds: StorageRig(storage, sources, patience=seconds),
     )
-    yield Live(
-        kind="node",
-        driver=node,
-        checks=_reading(suites.NODE),
-        make=lambda seconds: NodeRig(node, sources, StorageRig(storage, sources), patience=seconds),
-    )
+    if node.viable().ok:  # a controller has no devices of the platform's volumes
+        yield Live(
+            kind="node",
+            driver=node,
+            checks=_reading(suites.NODE),
+            make=lambda seconds: NodeRig(node, sources, StorageRig(storage, sources), patience=seconds),
+        )
 
 
 def _volume(name: str, sources: Sources) -> Live:

@@ -93,11 +93,18 @@ class Made:
     def _found(self, driver: StorageDriver) -> set[VolumeId]:
         """The volumes to remove: by their ids, by their names as the list has them, and as they are looked up."""
         listed = [volume for volume in driver.volumes() if self._is_ours(volume)]
-        found = self._ids | {volume.id for volume in listed}
+        found = {volume.id for volume in listed}
         for name in self._names - {volume.name for volume in listed}:
             with contextlib.suppress(InvalidRequest, NotFound):  # a hostile name, of which nothing can have been made
                 found |= {volume.id for volume in driver.volumes_named(name) if volume.name == name}
+        found |= {volume_id for volume_id in self._ids - found if not self._is_anothers(driver, volume_id)}
         return found - self._others
+
+    def _is_anothers(self, driver: StorageDriver, volume_id: VolumeId) -> bool:
+        """Whether an id of ours is somebody else's volume by now: once ours is gone, a platform may give it again."""
+        with contextlib.suppress(InvalidRequest, NotFound):
+            return self.run not in driver.volume(volume_id).name
+        return False
 
     def _is_ours(self, volume: Volume) -> bool:
         return self.run in volume.name and volume.id not in self._others

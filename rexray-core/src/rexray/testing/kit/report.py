@@ -45,6 +45,8 @@ class Report:
             counts = Counter(result.outcome for result in self.results if result.tier == tier)
             said = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts[outcome])
             yield f"  {tier:<16} {said}"
+        if not self.whole:
+            yield "  not all of the kit's checks were run"
         for result in self.results:
             if result.outcome == "failed":
                 yield f"  failed: {result.name}: {result.reason}"
@@ -76,7 +78,7 @@ class Report:
 
     def write(self, path: Path) -> None:
         """Write all of it as JSON."""
-        whole = {**self.summary(), "results": [asdict(result) for result in self.results]}
+        whole = {**self.summary(), "whole": self.whole, "results": [asdict(result) for result in self.results]}
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
 

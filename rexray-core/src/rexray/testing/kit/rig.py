@@ -116,6 +116,11 @@ class StorageRig(Tidied):
             raise Skipped("nothing is given that reads and writes volumes")
         return self._contents
 
+    @property
+    def has_contents(self) -> bool:
+        """Whether something reads and writes volumes."""
+        return self._contents is not None
+
     def hosts(self, count: int) -> tuple[InstanceId, ...]:
         """So many different instances that volumes can be attached to; the check is skipped where they are fewer."""
         if not self._hosts:

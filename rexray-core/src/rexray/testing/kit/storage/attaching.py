@@ -46,14 +46,17 @@ def attach_elsewhere_names_the_holder_and_changes_nothing(rig: StorageRig) -> No
 
 @STORAGE.check()
 def attach_by_force_takes_the_volume_from_its_holder(rig: StorageRig) -> None:
-    """``force`` takes the volume from the instance that has it, which then does not have it any more."""
-    (holder, other), volume = rig.hosts(2), rig.create()
+    """``force`` takes the volume from the instance that has it, which then does not have it any more, and no other."""
+    (holder, other), volume, another = rig.hosts(2), rig.create(), rig.create()
     rig.driver.attach(volume.id, holder)
+    kept = rig.driver.attach(another.id, holder)
     made = rig.driver.attach(volume.id, other, force=True)
     expect_equal(made.instance_id, other, "the instance of the attachment that force returned")
     expect_equal(rig.holders(volume), {other}, "the instances that have the volume after it was taken")
     found = [each.id for each in rig.driver.attached(holder)]
     expect(volume.id not in found, f"the volume was taken from {holder!r}, where it is still listed as attached")
+    left = list(map(facts, rig.driver.attachments(another.id)))
+    expect_equal(left, [facts(kept)], "the attachments of another volume of the instance that it was taken from")
 
 
 @STORAGE.check()

@@ -6,7 +6,7 @@ from rexray.errors import AlreadyExists, InUse, InvalidRequest, NotFound, OutOfR
 from rexray.mixins import Clone
 from rexray.testing.kit.check import expect, expect_equal, expect_raises
 from rexray.testing.kit.rig import StorageRig, times
-from rexray.testing.kit.storage.parts import expect_data, gone_volume, larger_than, write
+from rexray.testing.kit.storage.parts import expect_data, expect_mark, gone_volume, larger_than, mark, write
 from rexray.testing.kit.suites import STORAGE
 from rexray.types import Volume
 
@@ -129,6 +129,7 @@ def an_empty_volume_is_not_taken_for_a_clone(rig: StorageRig) -> None:
 def a_clone_outlives_its_source(rig: StorageRig) -> None:
     """Removing the source leaves the clone, or is ``InUse`` and leaves both."""
     source = rig.create()
+    mark(rig, source, b"o")
     clone = _clone(rig, source)
     try:
         rig.driver.remove(source.id)
@@ -137,6 +138,7 @@ def a_clone_outlives_its_source(rig: StorageRig) -> None:
     else:
         expect_equal(rig.named(source.name), [], "the volumes of the source's name after it was removed")
     expect_equal([each.id for each in rig.named(clone.name)], [clone.id], "the volumes of the clone's name")
+    expect_mark(rig, clone.id, source, b"o", "a clone whose source was removed")
     rig.driver.remove(clone.id)
 
 

@@ -71,6 +71,9 @@ def detach_of_one_volume_leaves_the_others(rig: StorageRig) -> None:
     kept = rig.driver.attach(other.id, host)
     rig.driver.detach(one.id)
     expect_equal(list(map(facts, rig.driver.attachments(other.id))), [facts(kept)], "the other volume's attachments")
+    rig.driver.attach(one.id, host)
+    rig.driver.detach(one.id, host, force=True)
+    expect_equal(list(map(facts, rig.driver.attachments(other.id))), [facts(kept)], "the same after a detach by force")
 
 
 @STORAGE.check()
@@ -85,7 +88,7 @@ def a_detached_volume_can_be_attached_elsewhere(rig: StorageRig) -> None:
 
 @STORAGE.check()
 def data_stays_while_a_volume_moves(rig: StorageRig) -> None:
-    """Attaching, detaching and taking by force change nothing of what the volume has."""
+    """Attaching, detaching, taking by force and a create said again change nothing of what the volume has."""
     (first, second), volume = rig.hosts(2), rig.create()
     write(rig, volume, b"a")
     rig.driver.attach(volume.id, first)
@@ -93,6 +96,8 @@ def data_stays_while_a_volume_moves(rig: StorageRig) -> None:
     expect_data(rig, volume.id, volume, b"a", "the volume after it was taken by force")
     rig.driver.detach(volume.id)
     expect_data(rig, volume.id, volume, b"a", "the volume after it was detached")
+    rig.create(volume.name)
+    expect_data(rig, volume.id, volume, b"a", "the volume after its create was said again")
 
 
 @STORAGE.check()

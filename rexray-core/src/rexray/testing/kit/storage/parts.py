@@ -15,7 +15,7 @@ from rexray.types import Attachment, InstanceId, Snapshot, SnapshotId, Volume, V
 T = TypeVar("T")
 
 BLOCK = 4096
-"""How many bytes are written at the beginning of a volume and at its end."""
+"""How many bytes are written at the beginning of a volume, in its middle and at its end."""
 _PAUSE = 0.2
 
 
@@ -94,9 +94,21 @@ def ready_snapshot(rig: StorageRig, volume: Volume) -> Snapshot:
 
 
 def write(rig: StorageRig, volume: Volume, mark: bytes) -> None:
-    """Fill the first and the last block of the volume with the one byte; skipped where nothing writes."""
+    """Fill the first, the middle and the last block of the volume with the one byte; skipped where nothing writes."""
     for offset in _places(volume):
         rig.contents.write(volume.id, offset, mark * BLOCK)
+
+
+def mark(rig: StorageRig, volume: Volume, with_byte: bytes) -> None:
+    """The same where something writes, and nothing where nothing does: for checks that are not of data alone."""
+    if rig.has_contents:
+        write(rig, volume, with_byte)
+
+
+def expect_mark(rig: StorageRig, volume_id: VolumeId, of: Volume, with_byte: bytes, what: str) -> None:
+    """Fail unless the volume has what :func:`mark` wrote, where it could."""
+    if rig.has_contents:
+        expect_data(rig, volume_id, of, with_byte, what)
 
 
 def expect_data(rig: StorageRig, volume_id: VolumeId, of: Volume, mark: bytes, what: str) -> None:
@@ -109,5 +121,5 @@ def expect_data(rig: StorageRig, volume_id: VolumeId, of: Volume, mark: bytes, w
         )
 
 
-def _places(volume: Volume) -> tuple[int, int]:
-    return (0, volume.size_bytes - BLOCK)
+def _places(volume: Volume) -> tuple[int, int, int]:
+    return (0, volume.size_bytes // 2 // BLOCK * BLOCK, volume.size_bytes - BLOCK)

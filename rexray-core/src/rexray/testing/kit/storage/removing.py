@@ -58,13 +58,12 @@ def remove_leaves_volumes_of_like_names(rig: StorageRig) -> None:
 def remove_leaves_what_its_id_only_resembles(rig: StorageRig) -> None:
     """An id with something added is not the id: patterns, blanks and paths of a volume's id never delete it."""
     volume = rig.create()
+    begins_others = any(each.id.startswith(volume.id) for each in rig.driver.volumes() if each.id != volume.id)
     forms = (
-        "{}*",
-        "{}?",
+        *(() if begins_others else ("{}*", "{}?", "{}%")),  # a driver that takes patterns would remove those as well
         "{} ",
         " {}",
         "{}\n",
-        "{}%",
         "{}/",
         "{}/.",
         "{}/../{}",

@@ -8,8 +8,10 @@ from rexray.testing.kit.check import expect, expect_equal, expect_raises
 from rexray.testing.kit.rig import StorageRig, times
 from rexray.testing.kit.storage.parts import (
     expect_data,
+    expect_mark,
     gone_snapshot,
     larger_than,
+    mark,
     ready_snapshot,
     write,
 )
@@ -107,6 +109,7 @@ def a_volume_of_a_snapshot_is_made_once(rig: StorageRig) -> None:
 def a_volume_outlives_the_snapshot_that_it_was_made_of(rig: StorageRig) -> None:
     """Removing a snapshot leaves the volumes that were made of it, or is ``InUse`` and removes nothing."""
     volume = rig.create()
+    mark(rig, volume, b"o")
     snapshot = ready_snapshot(rig, volume)
     made = _made_of(rig, snapshot)
     try:
@@ -116,6 +119,7 @@ def a_volume_outlives_the_snapshot_that_it_was_made_of(rig: StorageRig) -> None:
     else:
         expect(not _there(rig, snapshot), "the snapshot that was removed is still listed")
     expect_equal([each.id for each in rig.named(made.name)], [made.id], "the volume that was made of the snapshot")
+    expect_mark(rig, made.id, volume, b"o", "a volume whose snapshot was removed")
     rig.driver.remove(made.id)
 
 
@@ -123,6 +127,7 @@ def a_volume_outlives_the_snapshot_that_it_was_made_of(rig: StorageRig) -> None:
 def a_snapshot_is_never_lost_with_its_volume(rig: StorageRig) -> None:
     """Removing a volume that has snapshots keeps them, or is ``InUse`` and keeps both: it never deletes them."""
     volume = rig.create()
+    mark(rig, volume, b"o")
     snapshot = ready_snapshot(rig, volume)
     try:
         rig.driver.remove(volume.id)
@@ -131,7 +136,8 @@ def a_snapshot_is_never_lost_with_its_volume(rig: StorageRig) -> None:
     else:
         expect_equal(rig.named(volume.name), [], "the volumes of the name of the one that was removed")
     expect(_there(rig, snapshot), "the snapshot is gone with its volume")
-    _made_of(rig, snapshot)
+    made = _made_of(rig, snapshot)
+    expect_mark(rig, made.id, volume, b"o", "a volume that was made of the snapshot afterwards")
     rig.having(Snapshots).remove_snapshot(snapshot.id)
 
 
