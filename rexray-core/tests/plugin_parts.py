@@ -84,8 +84,8 @@ class Site:
         return {
             **os.environ,
             "PYTHONPATH": str(self.folder),
-            "REXRAY_HOME": str(self.folder / "home"),
-            "XDG_CACHE_HOME": str(self.folder / "cache"),
+            "REXRAY_HOME": f"{self.folder}.home",
+            "XDG_CACHE_HOME": f"{self.folder}.cache",  # beside it: a folder that changes is looked at anew
             **environ,
         }
 

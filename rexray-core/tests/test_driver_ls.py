@@ -384,7 +384,7 @@ def light(site: Site) -> Site:
 
 
 def cache_of(site: Site) -> Path:
-    (found,) = (site.folder / "cache/rexray").iterdir()
+    (found,) = Path(f"{site.folder}.cache/rexray").iterdir()
     return found
 
 
