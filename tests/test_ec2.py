@@ -230,6 +230,7 @@ def test_configuration_files_of_older_releases_are_understood(
     text = text.replace("KEY", ACCESS_KEY).replace("SECRET", SECRET_KEY).replace("URL", cloud.url)
     file = tmp_path / "config.yml"
     file.write_text(text)
+    file.chmod(0o600)  # of one that others can read, its secrets are warned of
     leave = {"AWS_ACCESS_KEY", "AWS_SECRET_KEY", "EC2_ENDPOINT", "REXRAY_STORAGEDRIVERS"}
     shell = Shell(tmp_path, {key: value for key, value in guest.environ.items() if key not in leave})
     (root,) = yaml.safe_load(shell.say("-c", str(file), "volume", "get"))

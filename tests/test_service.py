@@ -129,7 +129,7 @@ def test_a_restart_with_a_wrong_file_leaves_the_service_running(daemon: Daemon) 
     config.write_text("csi: {natvie: true}\n")
     failed = daemon.rexray("restart")
     assert (failed.returncode, failed.stdout) == (1, "")
-    assert failed.stderr == f"error: {config}: unknown setting 'csi.natvie'; did you mean 'csi.native'?\n"
+    assert failed.stderr == f"error: {config}:1:7: unknown setting 'csi.natvie'; did you mean 'csi.native'?\n"
     assert daemon.docker("Plugin.Activate") == {"Implements": ["VolumeDriver"]}
 
 

@@ -199,8 +199,9 @@ def test_the_environment_is_for_services_that_do_not_say_it_themselves(shell: Sh
 def test_a_key_that_no_driver_of_a_service_has_is_refused_by_every_service(
     shell: Shell, folder: Path, written: str, message: str, root: str
 ) -> None:
-    file = configure(folder, f"{root}: {{good: {{driver: loop}}, bad: {{driver: loop, {written}}}}}")
-    wanted = f"{file}: {message.format(key=f'{root}.bad')}"
+    before = f"{root}: {{good: {{driver: loop}}, bad: {{driver: loop, "
+    file = configure(folder, f"{before}{written}}}}}")
+    wanted = f"{file}:1:{len(before) + 1}: {message.format(key=f'{root}.bad')}"
     assert shell.refused("volume", "ls", "-s", "good").startswith(wanted)
     assert shell.refused("start", "-s", "good").startswith(wanted)
 
@@ -208,14 +209,19 @@ def test_a_key_that_no_driver_of_a_service_has_is_refused_by_every_service(
 def test_wrong_values_and_missing_drivers_are_told_with_their_place(shell: Shell, folder: Path) -> None:
     file = configure(
         folder,
-        "rexray.services: {many: {driver: loop, loop.maxVolumes: many}, gone: {driver: acme}, acme: , "
-        "mine: {driver: loop}}",
+        "rexray.services:\n many: {driver: loop, loop.maxVolumes: many}\n gone: {driver: acme}\n acme:\n"
+        " mine: {driver: loop}\n",
     )
-    key = f"{file}: rexray.services"
+    key = "rexray.services"
     refused = {name: shell.refused("volume", "ls", "-s", name) for name in ("many", "gone", "acme")}
-    assert refused["many"] == f"{key}.many.loop.maxVolumes: 'many' is not a whole number"
-    assert refused["gone"] == f"{key}.gone.driver: driver 'acme' is not installed: pip install rexray-driver-acme"
-    assert refused["acme"].startswith(f"{key}.acme: driver 'acme' is not installed: pip install rexray-driver-acme; or")
+    assert refused["many"] == f"{file}:2:23: {key}.many.loop.maxVolumes: 'many' is not a whole number"
+    assert (
+        refused["gone"]
+        == f"{file}:3:9: {key}.gone.driver: driver 'acme' is not installed: pip install rexray-driver-acme"
+    )
+    assert refused["acme"].startswith(
+        f"{file}:4:2: {key}.acme: driver 'acme' is not installed: pip install rexray-driver-acme; or"
+    )
     assert shell.say("volume", "ls", "-q", "-s", "mine") == ""
 
 

@@ -156,7 +156,7 @@ def test_a_service_address_is_refused_rather_than_ignored(run: Run) -> None:
     ("environ", "content", "where"),
     [
         ({"REXRAY_HOST": "tcp://x:1"}, "", "$REXRAY_HOST"),
-        ({}, "rexray: {host: 'tcp://x:1'}\n", "{config}: rexray.host"),
+        ({}, "rexray: {host: 'tcp://x:1'}\n", "{config}:1:10: rexray.host"),
     ],
 )
 def test_a_service_address_is_refused_wherever_it_is_set(
@@ -175,7 +175,7 @@ def test_a_service_address_is_refused_wherever_it_is_set(
     ("environ", "content", "where"),
     [
         ({"REXRAY_SERVICE": "ec2"}, "", "$REXRAY_SERVICE"),
-        ({}, "rexray: {service: ec2}\n", "{config}: rexray.service"),
+        ({}, "rexray: {service: ec2}\n", "{config}:1:10: rexray.service"),
     ],
 )
 def test_a_storage_service_is_refused_by_a_volume_driver_without_any(
@@ -213,7 +213,9 @@ def test_a_command_refuses_a_file_with_an_unknown_setting(run: Run, tmp_path: Pa
     path.write_text("rexray: {logLevle: debug}\n")
     answer = run("volume", "ls", "-c", str(path))
     assert answer.returncode == 1
-    assert answer.stderr == (f"error: {path}: unknown setting 'rexray.loglevle'; did you mean 'rexray.logLevel'?\n")
+    assert answer.stderr == (
+        f"error: {path}:1:10: unknown setting 'rexray.loglevle'; did you mean 'rexray.logLevel'?\n"
+    )
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])

@@ -99,26 +99,26 @@ def test_a_later_file_wins_and_within_one_our_own_form(tmp_path: Path) -> None:
 def test_older_keys_can_be_nested_and_origins_have_the_whole_key(tmp_path: Path) -> None:
     found = services.scoped(sources_of(tmp_path, "rexray.services.fast: {driver: acme, anvilZone: east}"))
     zone = next(item for item in found.effective(AcmeSettings) if item.option.name == "place")
-    assert (zone.value, zone.where) == ("east", f"{tmp_path}/0.yml: rexray.services.fast.anvilZone")
+    assert (zone.value, zone.where) == ("east", f"{tmp_path}/0.yml:1:38: rexray.services.fast.anvilZone")
 
 
 def test_a_wrong_value_is_refused_with_the_file_and_the_whole_key(tmp_path: Path) -> None:
     found = sources_of(tmp_path, "libstorage.server.services.fast: {driver: acme, acme.maxRetries: few}")
     with pytest.raises(SettingsError) as refused:
         load(found)
-    where = f"{tmp_path}/0.yml: libstorage.server.services.fast.acme.maxRetries"
+    where = f"{tmp_path}/0.yml:1:49: libstorage.server.services.fast.acme.maxRetries"
     assert str(refused.value) == f"{where}: 'few' is not a whole number"
 
 
 @pytest.mark.parametrize("name", ["..", "a b", "-a", "a/b", "é", "x" * 41, "''"])
 def test_what_is_no_name_for_a_directory_and_a_key_is_none_for_a_service(tmp_path: Path, name: str) -> None:
-    with pytest.raises(SettingsError, match=r"0\.yml: rexray\.services\..*: a service is called by"):
+    with pytest.raises(SettingsError, match=r"0\.yml:1:\d+: rexray\.services\..*: a service is called by"):
         services.choose(sources_of(tmp_path, f"rexray: {{services: {{{name}: {{driver: acme}}}}}}"))
 
 
 def test_two_services_whose_names_differ_by_their_case_alone_are_refused(tmp_path: Path) -> None:
     text = "rexray: {services: {fast: {driver: acme, acme: {endpoint: a}}, FAST: {acme: {endpoint: b}}}}"
-    with pytest.raises(SettingsError, match=r"0\.yml: rexray\.services\.fast\.acme\.endpoint is written twice"):
+    with pytest.raises(SettingsError, match=r"0\.yml:1:78: rexray\.services\.fast\.acme\.endpoint is written twice"):
         sources_of(tmp_path, text)
 
 
@@ -135,7 +135,7 @@ def test_a_driver_that_is_not_installed_is_named_with_its_place(tmp_path: Path, 
     services.check_files(found)  # other services can be used all the same
     with pytest.raises(NotInstalled) as refused:
         services.load(found, services.choose(found))
-    assert str(refused.value).startswith(f"{tmp_path}/0.yml: {message}")
+    assert str(refused.value).startswith(f"{tmp_path}/0.yml:1:1: {message}")
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_a_driver_that_is_not_installed_is_named_with_its_place(tmp_path: Path, 
 def test_what_configures_no_service_is_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(SettingsError) as refused:
         services.check_files(sources_of(tmp_path, text))
-    assert str(refused.value).startswith(f"{tmp_path}/0.yml: {message}")
+    assert str(refused.value).startswith(f"{tmp_path}/0.yml:1:1: {message}")
 
 
 def test_a_service_has_a_directory_of_its_own_and_the_hosts_locks() -> None:

@@ -186,7 +186,7 @@ def test_a_user_without_a_home_is_told_so_in_one_line_unless_another_is_named() 
 def test_a_wrong_type_in_a_file_names_file_and_key(tmp_path: Path) -> None:
     path = tmp_path / "c.yml"
     path.write_text("acme:\n  maxRetries: [1]\n")
-    with pytest.raises(SettingsError, match=r"c\.yml: acme\.maxRetries: \['1'\] is not a whole number"):
+    with pytest.raises(SettingsError, match=r"c\.yml:2:3: acme\.maxRetries: \['1'\] is not a whole number"):
         Sources(files=read_files([path]), environ={}).load(AcmeSettings)
 
 
@@ -196,7 +196,7 @@ def test_a_wrong_type_in_a_file_names_file_and_key(tmp_path: Path) -> None:
         ("acme: [", r"c\.yml:\d+:\d+: not valid YAML"),
         ("a: b: c", r"c\.yml:1:5: not valid YAML"),
         ("- a\n", "a mapping of settings is expected, not a list"),
-        ("just text", "a mapping of settings is expected, not a str"),
+        ("just text", r"c\.yml:1:1: a mapping of settings is expected, not a text"),
     ],
 )
 def test_a_broken_file_is_refused_with_its_place(tmp_path: Path, content: str, message: str) -> None:

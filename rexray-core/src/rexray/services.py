@@ -15,23 +15,25 @@ in the files. Names are taken in any case, as all keys are.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from rexray import catalog, settings
 from rexray.core_settings import CoreSettings
 from rexray.errors import InvalidRequest, NotInstalled, PluginError, SettingsError
 from rexray.hints import nearest
-from rexray.settings import Sources, options_of
+from rexray.settings import Option, Sources, options_of
+from rexray.settings_files import Finding, where
 
 ROOTS = ("rexray.services.", "libstorage.server.services.")
 """The prefixes of the services' keys, ours first."""
 
-_ORIGINALS = "libstorage.server."
+ORIGINALS = "libstorage.server."
 """What the original had here besides services is not honoured, and refused."""
-_NAME = r"[a-z0-9]([a-z0-9_-]{0,38}[a-z0-9])?"
+NAME = r"[a-z0-9]([a-z0-9_-]{0,38}[a-z0-9])?"
 """What is a directory's name, a part of a key, and with dots for underscores a part of a CSI plug-in's name."""
-_DRIVER = "driver"
+DRIVER = "driver"
+"""The key below a service that names its driver."""
 _OF_THE_CORE = ("rexray.remoteManagement",)
 """The keys of the core's own that a service may nest: the others are the whole process's."""
 
@@ -47,20 +49,9 @@ class Service:
 
 def configured(sources: Sources) -> tuple[str, ...]:
     """The names of the services that the files configure, sorted; ``SettingsError`` for one that is no name."""
-    found = set()
-    for path, content in sources.files:
-        for key in content:
-            root = _root_of(key)
-            if not root:
-                continue
-            name = key.removeprefix(root).partition(".")[0]
-            if not re.fullmatch(_NAME, name):
-                raise SettingsError(
-                    f"{path}: {root}{name}: a service is called by up to 40 letters, digits, '-' and '_', "
-                    "with a letter or digit at both ends"
-                )
-            found.add(name)
-    return tuple(sorted(found))
+    for finding in _wrong_names(sources):
+        raise finding.error()
+    return names(sources)
 
 
 def choose(sources: Sources) -> str:
@@ -102,63 +93,113 @@ def scoped(sources: Sources) -> Sources:
 
 
 def check_files(sources: Sources) -> None:
-    """Refuse every key in the files that nobody has, with the file, the key, and what may have been meant."""
+    """Refuse the first of the :func:`findings`."""
+    for finding in findings(sources):
+        raise finding.error()
+
+
+def findings(sources: Sources) -> Iterator[Finding]:
+    """Every key in the files that nobody has, and what may have been meant; and what configures no service."""
     from rexray.registry import registry
 
-    settings.check_files(sources, [CoreSettings, *registry().settings()], elsewhere=ROOTS)
-    known = {name: _keys_of(sources, name) for name in configured(sources)}
+    yield from settings.unknown_keys(sources, [CoreSettings, *registry().settings()], elsewhere=ROOTS)
+    yield from _wrong_names(sources)
+    known = {name: _keys_of(sources, name) for name in names(sources)}
     for path, content in sources.files:
         for key, value in content.items():
-            root = _root_of(key)
-            name, _, rest = key.removeprefix(root).partition(".")
-            if rest and root:
-                if value != {}:
-                    _check_key(path, f"{root}{name}.", rest, known[name])
-            elif value in ("", {}):
-                continue
-            elif root:
-                raise SettingsError(f"{path}: {key}: its settings are expected, such as {key}.{_DRIVER}")
-            elif f"{key}." in ROOTS:
-                raise SettingsError(f"{path}: {key}: services are expected, such as {key}.NAME.{_DRIVER}")
-            elif f"{key}.".startswith(_ORIGINALS):
-                raise SettingsError(f"{path}: unknown setting {key!r}; there is only {ROOTS[1]}NAME: remove it")
+            if told := _wrong_key(key, value, known):
+                yield Finding.at(path, content, key, told)
 
 
-def _root_of(key: str) -> str:
+def _wrong_key(key: str, value: object, known: Mapping[str, Mapping[str, str] | None]) -> str:
+    """What is wrong with a key about services, empty if nothing is; ``known`` are the keys of each service."""
+    root = root_of(key)
+    name, _, rest = key.removeprefix(root).partition(".")
+    if rest == DRIVER and root and not (isinstance(value, str) and value):
+        return f"{key}: {value!r} is not the name of a driver"
+    if rest and root:
+        return "" if value == {} or name not in known else _wrong_nested(f"{root}{name}.", rest, known[name])
+    if value in ("", {}):
+        return ""
+    if root:
+        return f"{key}: its settings are expected, such as {key}.{DRIVER}"
+    if f"{key}." in ROOTS:
+        return f"{key}: services are expected, such as {key}.NAME.{DRIVER}"
+    if f"{key}.".startswith(ORIGINALS):
+        return f"unknown setting {key!r}; there is only {ROOTS[1]}NAME: remove it"
+    return ""
+
+
+def names(sources: Sources) -> tuple[str, ...]:
+    """The names of services, without those that are no names."""
+    found = {
+        key.removeprefix(root_of(key)).partition(".")[0]
+        for _, content in sources.files
+        for key in _below_roots(content)
+    }
+    return tuple(sorted(name for name in found if re.fullmatch(NAME, name)))
+
+
+def _wrong_names(sources: Sources) -> Iterator[Finding]:
+    for path, content in sources.files:
+        for key in _below_roots(content):
+            root = root_of(key)
+            name = key.removeprefix(root).partition(".")[0]
+            if not re.fullmatch(NAME, name):
+                told = (
+                    f"{root}{name}: a service is called by up to 40 letters, digits, '-' and '_', "
+                    "with a letter or digit at both ends"
+                )
+                yield Finding.at(path, content, key, told)
+
+
+def _below_roots(content: Mapping[str, object]) -> list[str]:
+    return [key for key in content if root_of(key)]
+
+
+def root_of(key: str) -> str:
+    """The one of :data:`ROOTS` that a key begins with, empty for none."""
     return next((root for root in ROOTS if key.startswith(root)), "")
 
 
-def _check_key(path: str, prefix: str, key: str, known: Mapping[str, str] | None) -> None:
+def _wrong_nested(prefix: str, key: str, known: Mapping[str, str] | None) -> str:
     if known is None or key in known:
-        return
+        return ""
     near = nearest(key, known)
     hint = f"did you mean {prefix + known[near]!r}?" if near else "no driver of this service has it: remove it"
-    raise SettingsError(f"{path}: unknown setting {prefix + key!r}; {hint}")
+    return f"unknown setting {prefix + key!r}; {hint}"
 
 
 def _keys_of(sources: Sources, name: str) -> Mapping[str, str] | None:
     """The keys that may be nested under a service, by their lower case; None while its driver is not installed."""
+    try:
+        driver, _ = _driver_of(sources, name)
+        keys = nested_options(driver)
+    except (PluginError, SettingsError):
+        return None
+    return {key.lower(): key for key in (DRIVER, *keys)}
+
+
+def nested_options(driver: str) -> Mapping[str, Option]:
+    """What may be nested under a service of that driver, by each of its keys; ``PluginError`` if it has none."""
     from rexray.registry import registry
     from rexray.volumes.settings import VolumeSettings
 
-    try:
-        driver, _ = _driver_of(sources, name)
-        classes = [registry().storage_driver(driver).settings, registry().node_driver(driver).settings, VolumeSettings]
-    except PluginError:
-        return None
-    keys = [key for found in classes if found for option in options_of(found) for key in option.keys]
-    return {key.lower(): key for key in (_DRIVER, *_OF_THE_CORE, *keys)}
+    classes = [registry().storage_driver(driver).settings, registry().node_driver(driver).settings, VolumeSettings]
+    options = [option for found in classes if found for option in options_of(found)]
+    options += [option for option in options_of(CoreSettings) if option.key in _OF_THE_CORE]
+    return {key: option for option in options for key in option.keys}
 
 
 def _driver_of(sources: Sources, name: str) -> tuple[str, str]:
     """The driver of a configured service, and where that is written; ``NotInstalled`` says what to install."""
     for path, content in reversed(sources.files):
         for root in ROOTS:
-            key = f"{root}{name}.{_DRIVER}"
+            key = f"{root}{name}.{DRIVER}"
             if key in content:
-                return _installed(content[key], f"{path}: {key}")
+                return _installed(content[key], f"{where(path, content, key)}: {key}")
     path, prefix = next(
-        (path, root + name)
+        (where(path, content, root + name), root + name)
         for path, content in sources.files
         for root in ROOTS
         if any((key + ".").startswith(f"{root}{name}.") for key in content)
@@ -166,7 +207,7 @@ def _driver_of(sources: Sources, name: str) -> tuple[str, str]:
     try:
         return _installed(name, f"{path}: {prefix}")
     except NotInstalled as error:
-        raise NotInstalled(f"{error}; or say another driver: {prefix}.{_DRIVER}") from None
+        raise NotInstalled(f"{error}; or say another driver: {prefix}.{DRIVER}") from None
 
 
 def _installed(driver: object, where: str) -> tuple[str, str]:

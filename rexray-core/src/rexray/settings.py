@@ -19,18 +19,21 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
+from rexray import secret_sources
 from rexray.errors import SettingsError
 from rexray.hints import nearest
+from rexray.settings_files import Finding, where
+from rexray.settings_files import read_files as read_files
 
 T = TypeVar("T")
 
-_TRUE = frozenset({"true", "1", "t", "yes", "on"})
-_FALSE = frozenset({"false", "0", "f", "no", "off"})
+TRUE = frozenset({"true", "1", "t", "yes", "on"})
+FALSE = frozenset({"false", "0", "f", "no", "off"})
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -59,6 +62,21 @@ class Secret:
 
     def __bool__(self) -> bool:
         return bool(self._value)
+
+
+class KeptSecret(Secret):
+    """A secret that is kept elsewhere (:mod:`rexray.secret_sources`), and is fetched by :meth:`reveal`."""
+
+    __slots__ = ("_environ", "_origin")
+
+    def __init__(self, source: str, origin: str, environ: Mapping[str, str]) -> None:
+        super().__init__(source)
+        self._origin = origin
+        self._environ = environ
+
+    def reveal(self) -> str:
+        """The secret itself; ``SettingsError`` where it cannot be had."""
+        return secret_sources.resolve(self._value, self._origin, self._environ)
 
 
 def setting(
@@ -162,6 +180,8 @@ class Option:
             raise TypeError
         if self.type == tuple[str, ...]:
             parts = value if isinstance(value, (list, tuple)) else str(value).replace(",", " ").split()
+            if any(isinstance(part, (list, tuple, dict)) for part in parts):
+                raise TypeError
             return tuple(str(part) for part in parts)
         if isinstance(value, (list, tuple)):
             raise TypeError
@@ -188,9 +208,9 @@ def _boolean(value: object) -> bool:
     if isinstance(value, bool):
         return value
     word = str(value).strip().lower()
-    if word in _TRUE:
+    if word in TRUE:
         return True
-    if word in _FALSE:
+    if word in FALSE:
         return False
     raise ValueError(word)
 
@@ -245,11 +265,15 @@ class Effective:
     origin: str
     key: str = ""
     """The key that was written, where the origin is a file."""
+    place: str = ""
+    """That file with the line and the column of the key, where they are known."""
 
     @property
     def where(self) -> str:
         """The origin for an error message: a file with the key in it."""
-        return self.origin if self.origin.startswith(("$", "-")) else f"{self.origin}: {self.key or self.option.key}"
+        if self.origin.startswith(("$", "-")):
+            return self.origin
+        return f"{self.place or self.origin}: {self.key or self.option.key}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,17 +290,26 @@ class Sources:
     scopes: tuple[str, ...] = ()
 
     def effective(self, settings: type) -> tuple[Effective, ...]:
-        """What holds for each option of a settings dataclass."""
-        return tuple(self._resolve(option) for option in options_of(settings))
+        """What holds for each option of a settings dataclass; a secret that is kept elsewhere is not fetched yet."""
+        return tuple(self._kept(self._resolve(option)) for option in options_of(settings))
 
     def load(self, settings: type[T]) -> T:
-        """An instance of a settings dataclass; ``SettingsError`` names the source of a wrong value."""
-        values: dict[str, Any] = {found.option.name: found.value for found in self.effective(settings)}
+        """An instance of a settings dataclass, with its secrets fetched.
+
+        ``SettingsError`` names the source of a wrong value.
+        """
+        values: dict[str, Any] = {found.option.name: _fetched(found) for found in self.effective(settings)}
         return settings(**values)
 
     def given(self, option: Option) -> bool:
         """Whether a user set the option, by whatever means."""
         return self._resolve(option).origin != "default"
+
+    def _kept(self, found: Effective) -> Effective:
+        value = found.value
+        if not isinstance(value, Secret) or not secret_sources.is_source(value.reveal()):
+            return found
+        return dataclasses.replace(found, value=KeptSecret(value.reveal(), found.where, self.environ))
 
     def _resolve(self, option: Option) -> Effective:
         for flag in option.flags:
@@ -296,60 +329,23 @@ class Sources:
         for path, content in reversed(self.files):
             for key in keys:
                 if key.lower() in content:
-                    value = option.parse(content[key.lower()], f"{path}: {key}")
-                    return Effective(option=option, value=value, origin=path, key=key)
+                    place = where(path, content, key)
+                    value = option.parse(content[key.lower()], f"{place}: {key}")
+                    return Effective(option=option, value=value, origin=path, key=key, place=place)
         return None
 
 
-def read_files(paths: Sequence[Path], required: Path | None = None) -> tuple[tuple[str, Mapping[str, object]], ...]:
-    """The configuration files that exist, each flattened to dotted lower-case keys, lowest precedence first.
-
-    ``required`` is read last and must exist. A file that is not YAML, or not a mapping, is a ``SettingsError`` with
-    its line and column.
-    """
-    found = [path for path in paths if path.is_file()]
-    if required is not None:
-        if not required.is_file():
-            raise SettingsError(f"{required}: no such configuration file")
-        found.append(required)
-    return tuple((str(path), _read_file(path)) for path in found)
+def _fetched(found: Effective) -> object:
+    value = found.value
+    if isinstance(value, KeptSecret):
+        return Secret(value.reveal())
+    if isinstance(value, Secret) and value and found.key:
+        secret_sources.warn_if_readable(found.origin)
+    return value
 
 
-def _read_file(path: Path) -> Mapping[str, object]:
-    import yaml  # costs more than everything else here, and most hosts have no file
-
-    try:
-        # Every scalar stays the text that was written: 0660 is no decimal number, and "on" no boolean, by itself.
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        raise SettingsError(f"{where}: not valid YAML: {error.problem or error.context}") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError(f"{path}: cannot be read: {error}") from None
-    if content is None or content == "":
-        return {}
-    if not isinstance(content, dict):
-        raise SettingsError(f"{path}:1:1: a mapping of settings is expected, not a {type(content).__name__}")
-    flat: dict[str, object] = {}
-    for key, value in _flatten(content, ""):
-        if key in flat:
-            raise SettingsError(f"{path}: {key} is written twice: upper and lower case, and dots and nesting, are one")
-        flat[key] = value
-    return flat
-
-
-def _flatten(content: Mapping[object, object], prefix: str) -> Iterable[tuple[str, object]]:
-    for key, value in content.items():
-        name = f"{prefix}{key}".lower()
-        if isinstance(value, dict) and value:
-            yield from _flatten(value, name + ".")
-        else:
-            yield name, value
-
-
-def check_files(sources: Sources, known: Iterable[type], *, elsewhere: tuple[str, ...] = ()) -> None:
-    """Refuse a key that no installed settings class declares, under a root that one of them declares.
+def unknown_keys(sources: Sources, known: Iterable[type], *, elsewhere: tuple[str, ...] = ()) -> Iterator[Finding]:
+    """The keys in the files that no installed settings class declares, under a root that one of them declares.
 
     ``elsewhere`` are prefixes of keys that somebody else checks.
     """
@@ -362,4 +358,10 @@ def check_files(sources: Sources, known: Iterable[type], *, elsewhere: tuple[str
             if name.split(".")[0] in roots and name not in keys:
                 near = nearest(name, keys)
                 hint = f"did you mean {keys[near]!r}?" if near else "remove it, or install the plug-in that has it"
-                raise SettingsError(f"{path}: unknown setting {name!r}; {hint}")
+                yield Finding.at(path, content, name, f"unknown setting {name!r}; {hint}")
+
+
+def check_files(sources: Sources, known: Iterable[type], *, elsewhere: tuple[str, ...] = ()) -> None:
+    """Refuse the first of :func:`unknown_keys`."""
+    for finding in unknown_keys(sources, known, elsewhere=elsewhere):
+        raise finding.error()

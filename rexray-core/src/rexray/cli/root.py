@@ -18,6 +18,7 @@ CORE_COMMANDS = (
     CommandSpec(name="driver", help="The driver manager", target="rexray.cli.driver:driver"),
     CommandSpec(name="policy", help="What a driver's credentials need", target="rexray.cli.policy:policy"),
     CommandSpec(name="csi", help="A client for any CSI endpoint", target="rexray.cli.csi:csi"),
+    CommandSpec(name="config", help="The settings and their files", target="rexray.cli.config:config"),
     CommandSpec(name="env", help="Print the effective settings", target="rexray.cli.env:env"),
     CommandSpec(name="version", help="Print the version", target="rexray.cli.version:version"),
     CommandSpec(name="help", help="Help about any command", target="rexray.cli.root:help_command"),
@@ -36,7 +37,7 @@ SERVER_COMMANDS = (
 SERVER_PLUGIN = "server"
 """The entry point that brings them."""
 
-_ORDER = ("volume", "snapshot", "device", "driver", "service", "csi", "policy", "env", "version", "help")
+_ORDER = ("volume", "snapshot", "device", "driver", "service", "csi", "policy", "config", "env", "version", "help")
 
 
 class Root(Group):
