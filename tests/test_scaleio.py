@@ -46,7 +46,7 @@ def test_the_seeds_example_prints_the_mapped_devices(host: Daemon, array: Array)
         say(host, "volume", "create", name, "--size", "8")
         say(host, "volume", "attach", name)
     found = yaml.safe_load(say(host, "volume", "get"))
-    assert [item["volumeid"] for item in found] == sorted(array.host.shown)
+    assert sorted(item["volumeid"] for item in found) == sorted(array.host.shown)
     for item in found:
         assert item["providername"] == "scaleio"
         assert item["instanceid"] == array.host.guid
