@@ -28,7 +28,8 @@ class Made:
         self._restarted = restarted
         self._numbers = itertools.count(1)
         self._names: set[str] = set()
-        self._ids: set[VolumeId] = set()
+        self._ids: dict[VolumeId, str] = {}
+        """With the names that they were made with."""
         self._groups: list[SnapshotGroup] = []
         self._others: set[VolumeId] = set()
         self._other_snapshots: set[SnapshotId] = set()
@@ -52,7 +53,7 @@ class Made:
     def keep(self, volume: Volume) -> None:
         """Let the volume be removed, unless it was there before."""
         if volume.id not in self._others:
-            self._ids.add(volume.id)
+            self._ids[volume.id] = volume.name
 
     def keep_group(self, group: SnapshotGroup) -> None:
         """Let the group be removed."""
@@ -97,13 +98,14 @@ class Made:
         for name in self._names - {volume.name for volume in listed}:
             with contextlib.suppress(InvalidRequest, NotFound):  # a hostile name, of which nothing can have been made
                 found |= {volume.id for volume in driver.volumes_named(name) if volume.name == name}
-        found |= {volume_id for volume_id in self._ids - found if not self._is_anothers(driver, volume_id)}
+        found |= {volume_id for volume_id in self._ids.keys() - found if not self._is_anothers(driver, volume_id)}
         return found - self._others
 
     def _is_anothers(self, driver: StorageDriver, volume_id: VolumeId) -> bool:
         """Whether an id of ours is somebody else's volume by now: once ours is gone, a platform may give it again."""
         with contextlib.suppress(InvalidRequest, NotFound):
-            return self.run not in driver.volume(volume_id).name
+            name = driver.volume(volume_id).name
+            return self.run not in name and name != self._ids[volume_id]
         return False
 
     def _is_ours(self, volume: Volume) -> bool:
