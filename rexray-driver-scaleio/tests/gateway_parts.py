@@ -29,6 +29,7 @@ from gateway_sessions import Sessions
 from gateway_store import GRANULE, KIB_PER_GIB, Mapping, Sdc, Store, Volume
 from gateway_switches import Clock, Switches
 from gateway_volumes import Events
+from rexray.testing.ports import lasting_port
 
 __all__ = ["Call", "Clock", "Fault", "Gateway", "Switches"]
 
@@ -113,8 +114,8 @@ class Gateway:
         """Serve, on the same port as before."""
         if self._server is None:
             self._halt.clear()
+            self._port = self._port or lasting_port()
             self._server = Server(self._port, self._context, self._answer)
-            self._port = self._server.port
             self._server.start()
 
     def stop(self) -> None:

@@ -76,7 +76,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """Serves from ``start`` to ``stop``; a port of 0 is one that is free."""
+    """Serves from ``start`` to ``stop``."""
 
     request_queue_size = 512
     allow_reuse_address = True
@@ -90,10 +90,6 @@ class Server(ThreadingHTTPServer):
         self._stopping = False
         super().__init__(("127.0.0.1", port), _Handler)
         self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), name="gateway", daemon=True)
-
-    @property
-    def port(self) -> int:
-        return int(self.server_address[1])
 
     def start(self) -> None:
         self._thread.start()

@@ -18,6 +18,7 @@ from typing import Any, Self
 import trustme
 
 import xms_shapes as shapes
+from rexray.testing.ports import lasting_port
 from xms_faults import Call, Injecting
 from xms_server import Server
 from xms_store import Cluster, Initiator, InitiatorGroup, Portal, Store, Volume
@@ -91,8 +92,8 @@ class Xms(Injecting):
 
     def start(self) -> None:
         self.stopping.clear()
+        self._port = self._port or lasting_port()
         self._server = Server(self, self._port)
-        self._port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.02,), name="xms", daemon=True).start()
 
     def stop(self) -> None:
