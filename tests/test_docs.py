@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from docs_parts import ROOT, TESTED, run_as_it_stands
-from site_readmes import SETTINGS
-from site_tables import settings_table
+from rexray.testing.readme import with_tables
 
 READMES = sorted([ROOT / "README.md", *ROOT.glob("rexray-*/README.md")])
 
@@ -17,9 +16,7 @@ READMES = sorted([ROOT / "README.md", *ROOT.glob("rexray-*/README.md")])
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: path.parent.name)
 def test_settings_tables_are_what_the_code_declares(readme: Path) -> None:
     text = readme.read_text()
-    fresh = SETTINGS.sub(
-        lambda found: f"<!-- settings: {found[1]} -->\n{settings_table(found[1])}<!-- end of settings -->", text
-    )
+    fresh = with_tables(text)
     if os.environ.get("REXRAY_WRITE_DOCS"):
         readme.write_text(fresh)
         return

@@ -117,7 +117,7 @@ def test_rounding_gives_no_less_and_hardly_more(size: int) -> None:
         (InvalidRequest, "iops 100", {"iops": 100}),
         (InvalidRequest, "'b'", {"zone": "b"}),
         (InvalidRequest, "'color'", {"options": {"color": "red"}}),
-        (InvalidRequest, "negative", {"size": -1}),
+        (InvalidRequest, "below 0", {"size": -1}),
         (InvalidRequest, "a key was named", {"encryption_key": "k"}),
         (InvalidRequest, "copy of a volume and of a snapshot", {"source_volume": "a", "source_snapshot": "b"}),
         (NotFound, "volume 'none'", {"source_volume": "none"}),

@@ -15,6 +15,7 @@ import site_cli
 import site_code
 import site_readmes
 import site_tables
+from rexray.testing.readme import named_table
 
 MARKER = re.compile(r"^<!-- ([a-z ]+?)(?:: (.+?))? -->$", re.MULTILINE)
 
@@ -31,7 +32,7 @@ GENERATORS: dict[str, Callable[[str], str]] = {
     "hooks": site_code.hooks_table,
     "matrix": site_tables.matrix,
     "policy": site_code.policy,
-    "settings": site_tables.settings_table,
+    "settings": named_table,
     "settings of": site_readmes.settings_of,
 }
 """What writes the text that a marker stands for, from the words behind its colon."""

@@ -14,13 +14,11 @@ from pathlib import Path
 
 from mkdocs.exceptions import PluginError
 
-from site_tables import settings_table
+from rexray.testing.readme import TABLES, named_table
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 
-SETTINGS = re.compile(r"<!-- settings: (.+?) -->\n(.*?)<!-- end of settings -->", re.DOTALL)
-"""A README's table of settings: its dataclasses, then the table."""
 _MARKER = re.compile(r"^<!-- readme: (\S+?\.md)(?:: (.+?))? -->$", re.MULTILINE)
 _LINK = re.compile(r"\[([^\]\n]+)\]\((?!\w+://)([^)#\s]*)(#[^)\s]+)?\)")
 
@@ -47,13 +45,13 @@ def part(readme: str, heading: str) -> str:
 
 def without_tables(markdown: str) -> str:
     """The text with the marker of each README's table alone, for the table to be made anew."""
-    return SETTINGS.sub(lambda found: f"<!-- settings: {found[1]} -->", markdown)
+    return TABLES.sub(lambda found: f"<!-- settings: {found[1]} -->", markdown)
 
 
 def settings_of(distribution: str) -> str:
     """The tables of all settings that a distribution declares."""
     text = (ROOT / distribution / "README.md").read_text(encoding="utf-8")
-    return "\n".join(settings_table(found[1]) for found in SETTINGS.finditer(text))
+    return "\n".join(named_table(found[1]) for found in TABLES.finditer(text))
 
 
 @functools.cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +14,6 @@ from rexray import catalog, mixins
 from rexray.drivers import Driver, StorageDriver
 from rexray.listing import capabilities
 from rexray.registry import DRIVER_KINDS, registry
-from rexray.settings import options_of
 from rexray.volumes.options import OPTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,20 +26,6 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A table in Markdown; a bar in a cell is escaped."""
     lines = [heads, ["---"] * len(heads), *rows]
     return "".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |\n" for line in lines)
-
-
-def settings_table(names: str) -> str:
-    """The table of settings dataclasses, each named as ``module:class``."""
-    lines = ["| Key | Variable | Flag | Default | What it is |", "|---|---|---|---|---|"]
-    for name in names.split():
-        module, _, attribute = name.partition(":")
-        for option in options_of(getattr(importlib.import_module(module), attribute)):
-            default = option.show(option.default)
-            shown = f"`{default}`" if default else ""
-            flags = f"`{option.flags[0]}`" if option.flags else ""
-            older = f" (also {', '.join(f'`{key}`' for key in option.older)})" if option.older else ""
-            lines.append(f"| `{option.key}`{older} | `{option.env[0]}` | {flags} | {shown} | {option.help} |")
-    return "\n".join(lines) + "\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -108,8 +108,6 @@ def _check(spec: VolumeSpec, zone: str) -> None:
     """``InvalidRequest`` for what no volume of this platform can be."""
     check_name(spec.name)
     what = f"volume {spec.name!r}"
-    if spec.options:
-        raise InvalidRequest(f"{what}: option {min(spec.options)!r} is unknown: there are none")
     if spec.type and spec.type not in TYPES:
         raise InvalidRequest(f"{what}: type {spec.type!r} is unknown: there are {', '.join(TYPES)}")
     if spec.iops:
@@ -117,10 +115,6 @@ def _check(spec: VolumeSpec, zone: str) -> None:
     if spec.zone not in ("", zone):
         here_is = f"this is zone {zone!r}" if zone else "there are no zones here"
         raise InvalidRequest(f"{what}: zone {spec.zone!r} is unknown: {here_is}")
-    if spec.size_bytes < 0:
-        raise InvalidRequest(f"{what}: size {spec.size_bytes} is negative")
-    if spec.source_volume and spec.source_snapshot:
-        raise InvalidRequest(f"{what}: it cannot be a copy of a volume and of a snapshot")
     if spec.encryption_key and not spec.encrypted:
         raise InvalidRequest(f"{what}: a key was named and no encryption was asked for")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rexray.drivers import StorageDriver
 from rexray.mixins import Clone, Encrypted
-from rexray.types import InstanceId, Volume, VolumeId
+from rexray.types import InstanceId, Volume, VolumeId, VolumeSpec
 from rexray_driver_loop import here
 from rexray_driver_loop.attaching import AttachCalls
 from rexray_driver_loop.base import PROVIDER, describe
@@ -26,6 +26,11 @@ class LoopStorage(MakingCalls, AttachCalls, GroupCalls, PropertyCalls, Clone, En
     name = PROVIDER
     settings = LoopSettings
     viable = staticmethod(viability)
+
+    def create(self, spec: VolumeSpec) -> Volume:
+        """As the contract says, for a wish that this class honours."""
+        self.check_spec(spec)
+        return super().create(spec)
 
     def volumes(self) -> Iterator[Volume]:
         """Every volume, sorted by id; one small file is read for each."""

@@ -22,12 +22,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import pytest
 
 from rexray.testing.kit.check import Check, Skipped, Suite
-from rexray.testing.kit.node_rig import NodeRig
-from rexray.testing.kit.os_rig import OSRig
-from rexray.testing.kit.rig import StorageRig
 from rexray.testing.kit.running import perform
 from rexray.testing.kit.suites import NODE, OS, STORAGE, VOLUME
-from rexray.testing.kit.volume_rig import VolumeRig
 
 if TYPE_CHECKING:
     from rexray.testing.conformance_csi import CSIConformance as CSIConformance
@@ -51,6 +47,13 @@ class Conformance:
     """What the kinds have in common; subclass one of those."""
 
     suite: ClassVar[Suite[Any]]
+    rig_type: ClassVar[str]
+    """What the fixture ``rig`` has to return, with its article."""
+
+    @pytest.fixture
+    def rig(self) -> Any:
+        """The driver under test: override this."""
+        raise NotImplementedError(f"{type(self).__qualname__} needs a fixture 'rig' that returns {self.rig_type}")
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
@@ -88,44 +91,28 @@ class StorageConformance(Conformance):
     """The checks of storage drivers."""
 
     suite = STORAGE
-
-    @pytest.fixture
-    def rig(self) -> StorageRig:
-        """The driver under test: override this."""
-        raise NotImplementedError(f"{type(self).__qualname__} needs a fixture 'rig' that returns a StorageRig")
+    rig_type = "a StorageRig"
 
 
 class NodeConformance(Conformance):
     """The checks of node drivers."""
 
     suite = NODE
-
-    @pytest.fixture
-    def rig(self) -> NodeRig:
-        """The driver under test: override this."""
-        raise NotImplementedError(f"{type(self).__qualname__} needs a fixture 'rig' that returns a NodeRig")
+    rig_type = "a NodeRig"
 
 
 class OSConformance(Conformance):
     """The checks of OS drivers."""
 
     suite = OS
-
-    @pytest.fixture
-    def rig(self) -> OSRig:
-        """The driver under test: override this."""
-        raise NotImplementedError(f"{type(self).__qualname__} needs a fixture 'rig' that returns an OSRig")
+    rig_type = "an OSRig"
 
 
 class VolumeConformance(Conformance):
     """The checks of volume drivers."""
 
     suite = VOLUME
-
-    @pytest.fixture
-    def rig(self) -> VolumeRig:
-        """The driver under test: override this."""
-        raise NotImplementedError(f"{type(self).__qualname__} needs a fixture 'rig' that returns a VolumeRig")
+    rig_type = "a VolumeRig"
 
 
 def __getattr__(name: str) -> Any:

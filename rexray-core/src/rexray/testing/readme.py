@@ -17,7 +17,13 @@ from pathlib import Path
 
 from rexray.settings import options_of
 
-_TABLE = re.compile(r"<!-- settings: (.+?) -->\n(.*?)<!-- end of settings -->", re.DOTALL)
+TABLES = re.compile(r"<!-- settings: (.+?) -->\n(.*?)<!-- end of settings -->", re.DOTALL)
+"""Each table of settings: its dataclasses, then the table."""
+
+
+def named_table(names: str) -> str:
+    """The table of settings dataclasses that are named ``module:class``, with blanks between."""
+    return settings_table(*map(_class_of, names.split()))
 
 
 def settings_table(*classes: type) -> str:
@@ -34,13 +40,10 @@ def settings_table(*classes: type) -> str:
 
 
 def with_tables(text: str) -> str:
-    """The text with each table as the code declares it; classes are named ``module:class``, with blanks between."""
-
-    def fresh(found: re.Match[str]) -> str:
-        table = settings_table(*(_class_of(name) for name in found[1].split()))
-        return f"<!-- settings: {found[1]} -->\n{table}<!-- end of settings -->"
-
-    return _TABLE.sub(fresh, text)
+    """The text with each table as the code declares it."""
+    return TABLES.sub(
+        lambda found: f"<!-- settings: {found[1]} -->\n{named_table(found[1])}<!-- end of settings -->", text
+    )
 
 
 def check_readme(path: Path) -> None:
@@ -53,7 +56,7 @@ def check_readme(path: Path) -> None:
     if os.environ.get("REXRAY_WRITE_DOCS"):
         path.write_text(fresh, encoding="utf-8")
         return
-    if not _TABLE.search(text):
+    if not TABLES.search(text):
         raise AssertionError(f"{path} has no table of settings: begin one by <!-- settings: MODULE:CLASS -->")
     if text != fresh:
         raise AssertionError(f"{path}: a settings table is not what the code declares: say REXRAY_WRITE_DOCS=1 pytest")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +13,12 @@ from typing import Any, TypeVar
 
 from rexray.drivers import NodeDriver, OSDriver
 from rexray.errors import RexrayError
-from rexray.settings import Option, Sources, options_of
+from rexray.settings import Option, Sources
 from rexray.testing.kit.check import Skipped, expect
 from rexray.testing.kit.devices import DeviceContents
+from rexray.testing.kit.driver_rig import HostRig
 from rexray.testing.kit.rig import StorageRig
-from rexray.testing.kit.tidying import Tidied
+from rexray.testing.kit.watching import secret_options
 from rexray.types import Attachment, BlockDevice, Device, DeviceIdentity, Directory, InstanceId, Volume
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ T = TypeVar("T")
 _PAUSE = 0.05
 
 
-class NodeRig(Tidied):
+class NodeRig(HostRig[NodeDriver]):
     """A node driver under test, on the host where its volumes are to show.
 
     ``driver`` is its class; ``sources`` configure it. ``storage`` is the rig of the same platform's storage driver,
@@ -51,24 +51,13 @@ class NodeRig(Tidied):
         slack: float = 5.0,
         patience: float = 120.0,
     ) -> None:
-        self.target = driver
-        self.sources = sources
+        super().__init__(driver, sources, patience, slack)
         self.storage = storage
         self.deadline = deadline
-        self.slack = slack
-        self.patience = patience
         self._os = os
         self._devices = devices
         self._stall = stall
-        self._driver: NodeDriver | None = None
         self._attached: list[Attachment] = []
-
-    @property
-    def driver(self) -> NodeDriver:
-        """The driver, made once."""
-        if self._driver is None:
-            self._driver = self.restarted()
-        return self._driver
 
     def restarted(self, sources: Sources | None = None) -> NodeDriver:
         """Another one, with the same settings if no others are given: as after a restart of the process."""
@@ -142,28 +131,9 @@ class NodeRig(Tidied):
             expect(time.monotonic() < until, f"{message}, {self.deadline:g} s later still")
             time.sleep(_PAUSE)
 
-    def begin(self, call: Callable[[], T]) -> Future[T]:
-        """Make a call beside the check; its result is waited for with ``result(seconds)``."""
-        pool = ThreadPoolExecutor(1)
-        try:
-            return pool.submit(call)
-        finally:
-            pool.shutdown(wait=False)
-
-    @contextlib.contextmanager
-    def at_most(self, seconds: float, what: str) -> Iterator[None]:
-        """Fail if the block takes longer than its deadline of so many seconds, and some slack, however it ends."""
-        begin = time.monotonic()
-        try:
-            yield
-        finally:
-            took = time.monotonic() - begin
-            expect(took < seconds + self.slack, f"{what} took {took:.1f} s, with a deadline of {seconds:g} s")
-
     def secret_options(self) -> tuple[Option, ...]:
         """The secret settings of the driver; the check is skipped where there is none."""
-        settings = self.target.settings
-        found = () if settings is None else tuple(option for option in options_of(settings) if option.secret)
+        found = secret_options(self.target.settings)
         if not found:
             raise Skipped(f"{self.target.__name__} has no secret settings")
         return found

@@ -6,8 +6,7 @@ import contextlib
 import itertools
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from rexray.errors import Busy, InUse, RexrayError
 from rexray.settings import Sources
 from rexray.testing.kit.check import Caught, Skipped, expect
 from rexray.testing.kit.disks import Disks, Files, HostFiles
-from rexray.testing.kit.tidying import Tidied
+from rexray.testing.kit.driver_rig import HostRig
 from rexray.types import Device
 
 MIB = 1 << 20
@@ -28,7 +27,7 @@ _PAUSE = 0.05
 T = TypeVar("T")
 
 
-class OSRig(Tidied):
+class OSRig(HostRig[OSDriver]):
     """An OS driver under test, on this host.
 
     ``driver`` is its class; ``sources`` configure it. ``disks`` makes blank block devices. ``folder`` is where the
@@ -56,32 +55,17 @@ class OSRig(Tidied):
         slack: float = 5.0,
         patience: float = 120.0,
     ) -> None:
-        self.target = driver
-        self.sources = sources
+        super().__init__(driver, sources, patience, slack)
         self.disks = disks
         self.files: Files = files or HostFiles()
         self.fs_type = fs_type
         self.other_fs_type = other_fs_type
         self.size_bytes = size_bytes
         self.answer = answer
-        self.slack = slack
-        self.patience = patience
         self.folder = folder / f"kit-{secrets.token_hex(8)}"
         self._hung = hung
-        self._driver: OSDriver | None = None
         self._numbers = itertools.count(1)
         self._targets: list[Path] = []
-
-    @property
-    def driver(self) -> OSDriver:
-        """The driver, made once."""
-        if self._driver is None:
-            self._driver = self.restarted()
-        return self._driver
-
-    def restarted(self) -> OSDriver:
-        """Another one with the same settings, which knows nothing yet: as after a restart of the process."""
-        return self.target.make(self.sources)
 
     def path(self, *names: str) -> Path:
         """A new path in the folder, or that of those names; what is mounted there is unmounted at the end."""
@@ -121,14 +105,6 @@ class OSRig(Tidied):
         last = self.disks.size(device) - MIB
         return self.disks.read(device, 0, MIB) + self.disks.read(device, last, MIB)
 
-    def begin(self, call: Callable[[], T]) -> Future[T]:
-        """Make a call beside the check; its result is waited for with ``result(seconds)``."""
-        pool = ThreadPoolExecutor(1)
-        try:
-            return pool.submit(call)
-        finally:
-            pool.shutdown(wait=False)
-
     def while_busy(self, call: Callable[[], T]) -> T:
         """What comes of a call once nothing is in its way: programs that a killed process began may still run."""
         until = time.monotonic() + 2 * self.slack
@@ -139,16 +115,6 @@ class OSRig(Tidied):
                 if time.monotonic() > until:
                     raise
                 time.sleep(_PAUSE)
-
-    @contextlib.contextmanager
-    def at_most(self, seconds: float, what: str) -> Iterator[None]:
-        """Fail if the block takes longer than its deadline of so many seconds, and some slack, however it ends."""
-        begin = time.monotonic()
-        try:
-            yield
-        finally:
-            took = time.monotonic() - begin
-            expect(took < seconds + self.slack, f"{what} took {took:.1f} s, with a deadline of {seconds:g} s")
 
     def tidy(self) -> None:
         """Thaw and unmount what the checks mounted, and remove the devices."""

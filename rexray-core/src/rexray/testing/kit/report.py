@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rexray import catalog, mixins
+from rexray import catalog
+from rexray.listing import capabilities
 from rexray.testing.kit.check import Suite
 from rexray.testing.kit.running import OUTCOMES, Result
 
@@ -94,14 +95,13 @@ def report_of(target: type, suite: Suite[Any], results: Sequence[Result]) -> Rep
     package = owner.__module__.split(".")[0]
     entry = next((each for each in entries if each.name == name and each.module.split(".")[0] == package), None)
     distribution = entry.distribution() if entry else None
-    declared: tuple[str, ...] = getattr(target, "capabilities", ())
     return Report(
         driver=name,
         kind=kind,
         distribution=distribution.name if distribution else "",
         version=distribution.version if distribution else "",
         contract=entry.contract() if entry else "",
-        capabilities=(*declared, *(base.__name__ for base in target.__mro__ if base.__module__ == mixins.__name__)),
+        capabilities=capabilities(target),
         results=tuple(results),
         whole=checks == {result.name for result in results},
     )

@@ -7,11 +7,11 @@ from typing import Any, Protocol, TypeVar
 
 from rexray.drivers import StorageDriver
 from rexray.mixins import GroupSnapshots, Snapshots
-from rexray.settings import Secret, Sources
+from rexray.settings import Sources
 from rexray.testing.kit.check import Skipped
+from rexray.testing.kit.driver_rig import DriverRig
 from rexray.testing.kit.made import Made
-from rexray.testing.kit.runs import together
-from rexray.testing.kit.tidying import Tidied
+from rexray.testing.kit.runs import secret_values, together
 from rexray.types import InstanceId, Snapshot, SnapshotGroup, Volume, VolumeId, VolumeSpec
 
 GIB = 1 << 30
@@ -33,7 +33,7 @@ class Contents(Protocol):
         """Read that many bytes; what was never written is zeros."""
 
 
-class StorageRig(Tidied):
+class StorageRig(DriverRig[StorageDriver]):
     """A storage driver under test.
 
     ``driver`` is its class; ``sources`` configure it, for this process and for others. ``hosts`` are instances that
@@ -68,34 +68,20 @@ class StorageRig(Tidied):
         many: int = 60,
         calls: Callable[[], int] | None = None,
     ) -> None:
-        self.target = driver
-        self.sources = sources
+        super().__init__(driver, sources, patience)
         self.size_bytes = size_bytes
         self.step_bytes = step_bytes
         self.troubles = troubles or {}
         self.modification = modification or {}
         self.region = region
         self.zone = zone
-        self.patience = patience
         self.deadline = deadline
         self.too_large_bytes = too_large_bytes
         self.many = many
         self._hosts = tuple(InstanceId(host) for host in hosts)
         self._contents = contents
-        self._driver: StorageDriver | None = None
         self._calls = calls
         self._made = Made(self.restarted)
-
-    @property
-    def driver(self) -> StorageDriver:
-        """The driver, made once."""
-        if self._driver is None:
-            self._driver = self.restarted()
-        return self._driver
-
-    def restarted(self) -> StorageDriver:
-        """Another one with the same settings, which knows nothing yet: as after a restart of the process."""
-        return self.target.make(self.sources)
 
     def having(self, mixin: type[M]) -> M:
         """The driver as one that has a capability; the check is skipped if it does not declare it."""
@@ -131,10 +117,7 @@ class StorageRig(Tidied):
 
     def secrets(self) -> tuple[str, ...]:
         """The values of the driver's secret settings that are set."""
-        if self.target.settings is None:
-            return ()
-        found = (effective.value for effective in self.sources.effective(self.target.settings))
-        return tuple(value.reveal() for value in found if isinstance(value, Secret) and value)
+        return secret_values(self.sources, [self.target.settings] if self.target.settings is not None else [])
 
     def calls(self) -> int:
         """How many calls the platform has got; the check is skipped where nobody counts them."""

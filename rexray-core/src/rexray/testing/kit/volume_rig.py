@@ -11,16 +11,16 @@ from rexray.drivers import VolumeDriver
 from rexray.errors import NotFound, RexrayError, Unsupported
 from rexray.settings import Sources
 from rexray.testing.kit.check import Skipped
+from rexray.testing.kit.driver_rig import DriverRig
 from rexray.testing.kit.rig import TROUBLES
 from rexray.testing.kit.runs import Names, secret_values, together
-from rexray.testing.kit.tidying import Tidied
 from rexray.types import SHELL_HOLDER, MountPoint, MountRequest, Volume
 
 M = TypeVar("M")
 T = TypeVar("T")
 
 
-class VolumeRig(Tidied):
+class VolumeRig(DriverRig[VolumeDriver]):
     """A volume driver under test, with the drivers that it composes.
 
     ``driver`` is its class; ``sources`` configure it and those below it, for this process and for others. ``composed``
@@ -46,29 +46,15 @@ class VolumeRig(Tidied):
         troubles: Mapping[str, Sources] | None = None,
         patience: float = 120.0,
     ) -> None:
-        self.target = driver
-        self.sources = sources
+        super().__init__(driver, sources, patience)
         self.options = options or {}
-        self.patience = patience
         self._composed = composed
         self._different = different or {}
         self._files = files
         self._other_filesystem = other_filesystem
         self._troubles = troubles or {}
-        self._driver: VolumeDriver | None = None
         self._names = Names()
         self._holders = Names()
-
-    @property
-    def driver(self) -> VolumeDriver:
-        """The driver, made once."""
-        if self._driver is None:
-            self._driver = self.restarted()
-        return self._driver
-
-    def restarted(self) -> VolumeDriver:
-        """Another one with the same settings, which knows only what is on disk: as after a restart of the process."""
-        return self.target.make(self.sources)
 
     def offering(self, mixin: type[M]) -> M:
         """What offers a capability; the check is skipped where nothing does."""

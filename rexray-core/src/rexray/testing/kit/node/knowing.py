@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
-
 from rexray.errors import RexrayError
 from rexray.testing.kit.check import expect, expect_equal
 from rexray.testing.kit.node_rig import NodeRig
 from rexray.testing.kit.rig import times
 from rexray.testing.kit.runs import overhearing
 from rexray.testing.kit.suites import NODE
-from rexray.types import Directory, Viability
+from rexray.testing.kit.viability import expect_quick, expect_reason
+from rexray.types import Directory
 
 _CANARY = "kit-canary-5c1f0a"
 _QUICK = 1.0
@@ -59,21 +58,13 @@ def attach_takes_the_id_that_instance_says(rig: NodeRig) -> None:
 @NODE.check(reads_only=True)
 def viable_says_why_not(rig: NodeRig) -> None:
     """``viable`` says whether the driver can work on this host, and if not why, in one line."""
-    found: object = rig.target.viable()
-    expect(isinstance(found, Viability), f"viable returned {found!r} and no Viability")
-    assert isinstance(found, Viability)
-    if not found.ok:
-        reason = found.reason.strip()
-        expect(reason and "\n" not in reason, f"viable says no, with {found.reason!r} for a reason")
+    expect_reason(rig.target)
 
 
 @NODE.check(reads_only=True)
 def viable_is_a_quick_look(rig: NodeRig) -> None:
     """``viable`` calls no platform: it is asked of every installed driver whenever they are listed."""
-    begin = time.monotonic()
-    rig.target.viable()
-    took = time.monotonic() - begin
-    expect(took < _QUICK, f"viable took {took:.1f} s, and may take {_QUICK:g} s")
+    expect_quick(rig.target)
 
 
 @NODE.check()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 from rexray.testing.kit.check import expect, expect_equal
 from rexray.testing.kit.os_rig import OSRig
 from rexray.testing.kit.rig import times
 from rexray.testing.kit.suites import OS
-from rexray.types import Viability
+from rexray.testing.kit.viability import expect_quick, expect_reason
 
 _QUICK = 1.0
 
@@ -16,21 +14,13 @@ _QUICK = 1.0
 @OS.check(reads_only=True)
 def viable_says_why_not(rig: OSRig) -> None:
     """``viable`` says whether the driver can work on this host, and if not why, in one line."""
-    found: object = rig.target.viable()
-    expect(isinstance(found, Viability), f"viable returned {found!r} and no Viability")
-    assert isinstance(found, Viability)
-    if not found.ok:
-        reason = found.reason.strip()
-        expect(reason and "\n" not in reason, f"viable says no, with {found.reason!r} for a reason")
+    expect_reason(rig.target)
 
 
 @OS.check(reads_only=True)
 def viable_is_a_quick_look(rig: OSRig) -> None:
     """``viable`` is asked of every installed driver whenever they are listed."""
-    begin = time.monotonic()
-    rig.target.viable()
-    took = time.monotonic() - begin
-    expect(took < _QUICK, f"viable took {took:.1f} s, and may take {_QUICK:g} s")
+    expect_quick(rig.target)
 
 
 @OS.check()
