@@ -14,6 +14,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from rexray import calls
 from rexray.csi import rpc
 from rexray.csi._pb import csi_pb2 as pb
 from rexray.csi.local import Handler, handlers_of
@@ -24,6 +25,10 @@ from rexray_server.csi.validation import validate
 from rexray_server.settings import ServerSettings
 
 log = logging.getLogger(__name__)
+
+REQUEST_ID = "csi.requestid"
+"""The metadata key of a request's id."""
+_LONGEST_ID = 128
 
 _HIDDEN = {"controller": {"Node"}, "node": {"Controller", "GroupController", "SnapshotMetadata"}}
 """The services that a mode leaves out."""
@@ -65,6 +70,10 @@ class Pipeline:
         }
 
     def _run(self, call: rpc.Call[Any, Any], handler: Handler, request: Message, context: Any) -> Any:
+        with calls.call("csi", call.name, request_id=_request_id(context)):
+            return self._logged(call, handler, request, context)
+
+    def _logged(self, call: rpc.Call[Any, Any], handler: Handler, request: Message, context: Any) -> Any:
         if not log.isEnabledFor(logging.DEBUG):
             return self._checked(call, handler, request, context)
         fields = {"id": next(self._numbers), "call": call.name}
@@ -92,6 +101,12 @@ class Pipeline:
     def _patience(self, context: Any) -> float:
         remaining = context.time_remaining()
         return self.settings.serial_timeout if remaining is None else min(self.settings.serial_timeout, remaining)
+
+
+def _request_id(context: Any) -> str:
+    """The id that the caller gave, empty for none; ``csi.requestid`` is gocsi's name for it (its README)."""
+    given = {str(key): str(value) for key, value in context.invocation_metadata() or ()}
+    return given.get(REQUEST_ID, "")[:_LONGEST_ID]
 
 
 def keys_of(request: Message) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.wrappers import Request, Response
 
+from rexray import calls
 from rexray.drivers import VolumeDriver
 from rexray.errors import InvalidRequest, RexrayError
 from rexray.types import MountRequest
@@ -73,7 +74,8 @@ class DockerApplication:
             raise NotFound(f"{request.path}: no such call; there are {', '.join(self._methods)}")
         if request.method != "POST" and (request.path, request.method) != ("/Plugin.Activate", "GET"):
             raise MethodNotAllowed(["POST"], f"{request.path} is called by POST, not {request.method}")
-        return method(wire.parse(request.get_data()))
+        with calls.call("docker", request.path.rpartition(".")[2]):
+            return method(wire.parse(request.get_data()))
 
     def _activate(self, _: wire.Call) -> Mapping[str, object]:
         return {"Implements": ["VolumeDriver"]}
