@@ -1,12 +1,12 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format isolated docs tools bench constraints clean
+.PHONY: help setup run test test-all soak check format isolated docs tools bench constraints clean
 
 MEMBERS := $(wildcard rexray-*)
 # mypy wants one run per tree: tests in different trees may bear the same name
 TYPED_TREES := $(wildcard $(addsuffix /tests,$(MEMBERS)))
 
 help: ## Print these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 setup: ## Make .venv ready (every other target does it by itself)
 	@tools/setup
@@ -14,8 +14,14 @@ setup: ## Make .venv ready (every other target does it by itself)
 run: setup ## Start the service in the foreground on native csi-vfs
 	@X_CSI_NATIVE="$${X_CSI_NATIVE:-true}" X_CSI_DRIVER="$${X_CSI_DRIVER:-csi-vfs}" exec .venv/bin/rexray start -f
 
-test: check ## Run every check and every test that this machine can run
+test: check ## Run every check, and the tests that this machine can run but those that take many minutes
 	@tools/test $(PYTEST_ARGS)
+
+test-all: check ## Run those too
+	@tools/test --long
+
+soak: setup ## Kill a busy daemon again and again for SOAK_SECONDS (600); SOAK_SEED repeats a plan; needs root
+	.venv/bin/python tools/soak
 
 check: setup ## Check format, style and types
 	.venv/bin/ruff format --check .

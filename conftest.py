@@ -132,6 +132,10 @@ PARTS = {
         present=lambda: find_tool("linux.uml") is not None and (ROOT / ".tools" / "uml").is_dir(),
         hint="tools/uml, as root",
     ),
+    "vm": Part(
+        present=lambda: find_tool("qemu-system-x86_64") is not None and (ROOT / ".tools" / "vm" / "key").is_file(),
+        hint="tools/vm, as root, after apt-get install qemu-system-x86 mmdebstrap",
+    ),
     "ceph": Part(
         present=lambda: os.geteuid() == 0 and _programs(*CEPH)(),
         hint="apt-get install ceph-mon ceph-osd ceph-mgr ceph-common",
@@ -151,6 +155,7 @@ PARTS = {
         present=_programs("dockerd", "docker", "containerd", "runc", "iptables"),
         hint="apt-get install docker.io",
     ),
+    "docker-registry": Part(present=_programs("docker-registry", "nsenter"), hint="apt-get install docker-registry"),
     "sqlite3": Part(present=_programs("sqlite3"), hint="apt-get install sqlite3"),
     "busybox": Part(present=_programs("busybox"), hint="apt-get install busybox-static"),
     "curl": Part(present=_programs("curl"), hint="apt-get install curl"),
@@ -161,6 +166,10 @@ PARTS = {
     "csi-sanity": Part(present=_programs("csi-sanity"), hint="make tools"),
     "csc": Part(present=_programs("csc"), hint="make tools"),
     "ec2-metadata-mock": Part(present=_programs("ec2-metadata-mock"), hint="make tools"),
+    "systemd": Part(present=_programs("systemctl", "systemd-analyze"), hint="apt-get install systemd"),
+    "update-rc.d": Part(present=_programs("update-rc.d"), hint="apt-get install init-system-helpers"),
+    "shellcheck": Part(present=_programs("shellcheck"), hint="apt-get install shellcheck"),
+    "dash": Part(present=_programs("dash"), hint="apt-get install dash"),
     "go": Part(present=_programs("go"), hint="install Go 1.25 or later", in_ci=False),
 }
 """Every part that ``@pytest.mark.needs("PART", ...)`` may name."""
@@ -181,13 +190,28 @@ _missing = pytest.StashKey[Counter[str]]()
 """How many tests were skipped for want of each part."""
 
 
+_long = pytest.StashKey[int]()
+"""How many long tests were left out."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--long`` runs the tests that are marked so, which take many minutes."""
+    parser.addoption("--long", action="store_true", help="run the tests that are marked long, too")
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin the count of what is missing."""
+    """Begin the counts of what is missing and what is left out."""
     config.stash[_missing] = Counter()
+    config.stash[_long] = 0
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A part that is misspelt must not look like one that is missing."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes long; a part that is misspelt must not look like one that is missing."""
+    if not config.option.long:
+        left_out = [item for item in items if item.get_closest_marker("long")]
+        config.stash[_long] = len(left_out)
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
     for item in items:
         unknown = set(_parts_of(item)) - PARTS.keys()
         if unknown:
@@ -247,6 +271,8 @@ def pytest_terminal_summary(
 ) -> Generator[None, None, None]:
     """After everything else, name what was skipped and what to install for it."""
     yield
+    if config.stash[_long]:
+        terminalreporter.section(f"{config.stash[_long]} long tests left out: make test-all, or pytest --long")
     missing = config.stash[_missing]
     if not missing:
         return

@@ -22,6 +22,11 @@ class Engine:
         self._containers: subprocess.Popen[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def address(self) -> str:
+        """What ``$DOCKER_HOST`` is for it."""
+        return f"unix://{self._socket}"
+
     def start(self) -> None:
         """Start what does not run, and wait until it answers."""
         address = self.home / "c.sock"
@@ -31,7 +36,7 @@ class Engine:
             assert eventually(address.exists, 30), self.log()
         self._process = self._spawn(
             *("unshare", "--net", self._dockerd, "--live-restore", "--containerd", str(address)),
-            *("--host", f"unix://{self._socket}", "--pidfile", str(self.home / "d.pid")),
+            *("--host", self.address, "--pidfile", str(self.home / "d.pid")),
             *("--data-root", str(self.home / "root"), "--exec-root", str(self.home / "exec")),
             *("--bridge=none", "--iptables=false", "--ip-forward=false", "--userland-proxy=false"),
             "--storage-driver=vfs",
@@ -49,7 +54,7 @@ class Engine:
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """One command of Docker's client."""
         answer = subprocess.run(
-            ["docker", "--host", f"unix://{self._socket}", *arguments],
+            ["docker", "--host", self.address, *arguments],
             capture_output=True,
             text=True,
             timeout=180,

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,6 +14,9 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+
+from rexray.paths import find_paths
+from rexray_server import daemon as control
 
 REXRAY = str(Path(sys.executable).with_name("rexray"))
 
@@ -52,7 +56,7 @@ class Daemon:
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert b"serves Docker and CSI" in line, self.log.read_text()
+        assert b"REX-Ray serves" in line, self.log.read_text()
         return self
 
     def stop(self) -> int:
@@ -84,23 +88,44 @@ class Daemon:
             check=False,
         )
 
-    def connect(self) -> socket.socket:
-        """A bare connection to its socket."""
+    def socket_of(self, module: str) -> Path:
+        """Where a module without a host of its own is."""
+        return self.home / f"run/docker/plugins/{module}.sock"
+
+    def configure(self, text: str) -> Path:
+        """Write its configuration file."""
+        file = self.home / "etc/config.yml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        return file
+
+    def states(self) -> dict[str, str]:
+        """The state of each module, as ``service status`` tells it, with the reason if there is one."""
+        lines = control.status(find_paths(self.environ))[1].splitlines()[1:]
+        cells = [re.split(r"  +", line.strip()) for line in lines]
+        return {row[0]: row[-1] for row in cells}
+
+    def connect(self, endpoint: Path | None = None) -> socket.socket:
+        """A bare connection to its socket, or to another one."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(60)
-        connection.connect(str(self.endpoint))
+        connection.connect(str(endpoint or self.endpoint))
         return connection
 
     def docker(self, call: str, **body: object) -> dict[str, object]:
         """One call of Docker's protocol; an error is an AssertionError with its message."""
-        status, answer = self.docker_raw(call, json.dumps(body).encode())
+        return self.docker_at(self.endpoint, call, **body)
+
+    def docker_at(self, endpoint: Path, call: str, **body: object) -> dict[str, object]:
+        """The same at another socket."""
+        status, answer = self.docker_raw(call, json.dumps(body).encode(), endpoint)
         assert status == 200, (call, body, answer)
         return answer
 
-    def docker_raw(self, call: str, body: bytes) -> tuple[int, dict[str, object]]:
+    def docker_raw(self, call: str, body: bytes, endpoint: Path | None = None) -> tuple[int, dict[str, object]]:
         """One call of Docker's protocol: its status and answer."""
         connection = http.client.HTTPConnection("localhost")
-        connection.sock = self.connect()
+        connection.sock = self.connect(endpoint)
         try:
             connection.request("POST", f"/{call}", body)
             response = connection.getresponse()

@@ -12,6 +12,7 @@ from uml_parts import run_tests
 MAPPERS = ("krbd", "nbd")
 
 
+@pytest.mark.long
 @pytest.mark.needs("root")
 @pytest.mark.needs("uml")
 def test_the_node_driver_in_a_guest(tmp_path: Path, tool: Callable[[str], str]) -> None:

@@ -137,7 +137,11 @@ def leftovers(daemon: Daemon) -> Iterator[Path]:
     for folder, _, files in os.walk(daemon.home):
         for file in files:
             path = Path(folder, file)
-            if path.name != "lock" and path.suffix not in (".log", ".pid", ".sock") and "locks" not in path.parts:
+            if (
+                path.name not in ("lock", "modules.json")
+                and path.suffix not in (".log", ".pid", ".sock")
+                and "locks" not in path.parts
+            ):
                 yield path
 
 

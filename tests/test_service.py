@@ -31,7 +31,9 @@ def test_start_status_restart_and_stop_with_the_exit_codes_of_lsb(stopped: Daemo
         pid = int((daemon.home / "var/run/rexray.pid").read_text())
         assert f"REX-Ray is running at PID {pid}" in started.stdout
         assert daemon.docker("Plugin.Activate") == {"Implements": ["VolumeDriver"]}
-        assert daemon.rexray("status").stdout == f"REX-Ray is running at PID {pid}\n"
+        told = daemon.rexray("status").stdout.splitlines()
+        assert told[0] == f"REX-Ray is running at PID {pid}"
+        assert told[1].split() == ["default-csi", "csi+docker", str(daemon.endpoint), "csi-vfs", "ready"]
         again = daemon.rexray("start")
         assert (again.returncode, again.stdout) == (0, f"REX-Ray is running at PID {pid}\n")
         assert daemon.rexray("restart").returncode == 0
@@ -103,7 +105,7 @@ def test_a_reload_finds_the_file_that_the_start_named_by_a_relative_path(stopped
         os.kill(int((stopped.home / "var/run/rexray.pid").read_text()), signal.SIGHUP)
         log = stopped.home / "var/log/rexray.log"
         assert eventually(lambda: "reload" in log.read_text())
-        assert "changed=serial_timeout" in log.read_text()
+        assert '"changed": "serial_timeout"' in log.read_text()
     finally:
         assert stopped.rexray("stop").returncode == 0
 
@@ -118,7 +120,7 @@ def test_a_restart_keeps_the_flags_whatever_their_values_are(stopped: Daemon) ->
     assert started.returncode == 0, started.stderr
     try:
         assert "restart" in stopped.rexray("csi", "i", "info").stdout
-        assert "call=GetPluginInfo" in (stopped.home / "var/log/rexray.log").read_text()
+        assert '"call": "GetPluginInfo"' in (stopped.home / "var/log/rexray.log").read_text()
     finally:
         assert stopped.rexray("stop").returncode == 0
 
@@ -193,7 +195,7 @@ def test_native_mode_chooses_csi_vfs_where_nothing_else_is_named(make_daemon: Ca
     daemon = make_daemon()
     del daemon.environ["X_CSI_DRIVER"]
     daemon.start()
-    assert "plugin=csi-vfs" in daemon.log.read_text()
+    assert '"plugin": "csi-vfs"' in daemon.log.read_text()
 
 
 def test_a_flag_names_the_plug_in_too(make_daemon: Callable[..., Daemon]) -> None:
@@ -237,14 +239,15 @@ def test_a_reload_takes_over_what_can_change_and_refuses_what_is_wrong(stopped: 
         assert eventually(lambda: "reload" in daemon.log.read_text()[before:])
         return daemon.log.read_text()[before:]
 
-    assert "changed=serial_timeout" in reload("rexray: {logLevel: debug}\ncsi: {serialVolAccessTimeout: 7s}\n")
+    assert '"changed": "serial_timeout"' in reload("rexray: {logLevel: debug}\ncsi: {serialVolAccessTimeout: 7s}\n")
     daemon.rexray("csi", "probe")
-    assert "call=Probe" in daemon.log.read_text()
+    assert '"call": "Probe"' in daemon.log.read_text()
     assert "reload refused" in reload("rexray: {logLevel: loud}\n")
     assert "reload refused" in reload("rexray: [\n")
     assert "did you mean 'csi.serialVolAccess'" in reload("csi: {serialVolAcess: false}\n")
-    assert "needsRestart=mode" in reload("csi: {mode: node}\n")
     assert daemon.docker("Plugin.Activate") == {"Implements": ["VolumeDriver"]}
+    assert "default-csi" in reload("csi: {mode: node}\n"), "the module is made anew at the same socket"
+    assert daemon.docker_raw("Plugin.Activate", b"")[0] == 404, "which has the node's half of CSI alone"
 
 
 def test_a_stop_lets_a_call_under_way_finish(daemon: Daemon) -> None:

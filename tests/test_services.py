@@ -156,7 +156,7 @@ def test_a_service_has_to_be_chosen_and_is_named_where_a_wrong_one_is(shell: She
     for verb in (("ls",), ("create", "x"), ("mount", "x"), ("get",)):
         assert shell.refused("volume", *verb) == several
         assert shell.refused("volume", *verb, "-s", "loop") == unknown
-    assert shell.refused("start", "-f") == several
+    assert shell.refused("start", "-f", CSI_ENDPOINT=str(folder / "one.sock")) == several
     assert shell.say("driver", "ls", "-f", "json", "-s", "fast") == shell.say("driver", "ls", "-f", "json")
     configure(folder, CONFIGURATION.format(home=folder) + "\nrexray.service: Fast")
     shell.say("volume", "create", "data")

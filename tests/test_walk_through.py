@@ -40,7 +40,7 @@ def test_the_seeds_walk_through_with_rexray_csi(daemon: Daemon) -> None:
     assert f"path={daemon.data}/dev/MyNewVolume" in published.stdout
     assert curl(daemon, "VolumeDriver.List") == '{"Volumes":[{"Name":"MyNewVolume"}]}'
     assert "multiplexed csi+docker endpoint" in daemon.log.read_text()
-    assert f"sockFile={daemon.endpoint}" in daemon.log.read_text()
+    assert f'"sockFile": "{daemon.endpoint}"' in daemon.log.read_text()
     assert daemon.rexray("csi", "det", "MyNewVolume").returncode == 0
     assert daemon.rexray("csi", "rm", "MyNewVolume").returncode == 0
     assert daemon.rexray("csi", "ls").stdout == ""
@@ -145,5 +145,5 @@ def test_both_protocols_are_served_at_a_tcp_address_too(make_daemon: Callable[..
     connection.request("POST", "/VolumeDriver.List", "{}")
     assert connection.getresponse().read() == b'{"Volumes":[{"Name":"data"}]}'
     connection.close()
-    assert f"sockFile=tcp://127.0.0.1:{port}" in daemon.log.read_text()
+    assert f'"sockFile": "tcp://127.0.0.1:{port}"' in daemon.log.read_text()
     assert daemon.stop() == 0

@@ -18,6 +18,16 @@ def test_a_call_within_another_bears_its_request_id() -> None:
     assert calls.current() is None
 
 
+def test_a_call_knows_the_one_around_it_and_the_trace_of_its_caller() -> None:
+    with calls.call("docker", "Mount", traceparent="00-1-2-01") as outer:
+        with calls.call("csi", "NodePublishVolume") as inner:
+            assert inner.within is outer
+            assert inner.traceparent == ""
+        with calls.call("csi", "NodeGetInfo") as inner:
+            assert inner.within is outer
+        assert (outer.within, outer.traceparent) == (None, "00-1-2-01")
+
+
 def test_an_id_that_the_caller_gave_is_kept_and_others_are_new() -> None:
     with calls.call("csi", "Probe", request_id="r-1") as given:
         assert given.request_id == "r-1"

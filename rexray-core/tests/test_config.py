@@ -132,7 +132,8 @@ class Site:
         return found
 
     def write(self, text: str, name: str = "config.yml") -> Path:
-        path = self.etc / name
+        path = (self.etc / name).resolve()
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text)
         path.chmod(0o600)
         return path
@@ -183,7 +184,7 @@ def test_check_lists_all_that_is_wrong_with_its_place(site: Site) -> None:
         "    lone: {acme.endpoint: x}\n"
         "    'a b': {driver: acme}\n"
     )
-    broken = site.write("acme: [\n", "config.yaml")
+    broken = site.write("acme: [\n", "../.rexray/rexray.yaml")
     answer = site.config("check")
     lines = answer.stdout.splitlines()
     assert answer.returncode == 1
@@ -226,8 +227,8 @@ def test_check_without_any_file_says_where_it_looked(site: Site) -> None:
         ("a: &a\n  b: *a\n", "2:3", "a.b has itself for its value"),
         ("acme.pools: &a\n  - *a\n", "1:13", "a list has itself for an item"),
         ("? [a]\n: b\n", "1:3", "the name of a setting is expected"),
-        ("a: 1\na: 2\n", "2:1", "a is written twice, first at 1:1: "),
-        ("a: 1\nA: 2\n", "2:1", "a is written twice, first at 1:1: "),
+        ("acme.place: 1\nacme.place: 2\n", "2:1", "acme.place is written twice, first at 1:1: "),
+        ("acme: {place: 1}\nAcme.Place: 2\n", "2:1", "acme.place is written twice, first at 1:8: "),
     ],
 )
 def test_what_no_file_can_mean_is_told_with_its_place(site: Site, text: str, place: str, message: str) -> None:
@@ -338,13 +339,49 @@ class Maker:
             self._services(document, {})
         if self.chance.random() < 0.3:
             self._put(
-                document, *self.chance.choice([("other.key", "x"), ("libstorage.host", "x"), ("zeta.no.body", {})])
+                document,
+                *self.chance.choice([("libstorage.service", "x"), ("linux.volume.filemode", "700"), ("a.b", {})]),
             )
+        if mistake != 1 and self.chance.random() < 0.4:
+            self._put(document, "rexray.modules", self._modules())
         return document
+
+    def _modules(self) -> dict[str, Any]:
+        """Modules that are right."""
+        key = self.chance.choice(sorted(VALUES))
+        return {
+            "web": {"host": "tcp://127.0.0.1:1", **self._written(f"acme.{key}", self.chance.choice(VALUES[key][0]))},
+            self._cased("side"): self.chance.choice(["", {}, {"libstorage.service": "a", "startTimeout": "3s"}]),
+            self._cased("third.rexray.service"): "x",
+        }
+
+    def _wrong_module(self) -> tuple[str, object]:
+        key = self.chance.choice(sorted(VALUES))
+        wrong: list[tuple[str, object]] = [
+            ("web", "x"),
+            ("a b", {"host": "x"}),
+            ("-a", {}),
+            ("web", {"hots": "x"}),
+            ("web.disabled", "maybe"),
+            ("web", {"startTimeout": "long"}),
+            ("web", {"other": {"key": "x"}}),
+            ("web.rexray.services.a.driver", "acme"),
+            ("web", {"rexray": {"modules": {"b": {"host": "x"}}}}),
+            ("web", {"libstorage": {"host": "x"}}),
+            ("web", {"rexray.nope": "x"}),
+            (f"web.acme.{key}", self.chance.choice(VALUES[key][1])),
+        ]
+        name, value = self.chance.choice(wrong)
+        if value == {} and name != "-a":  # says nothing, and is let be
+            value = ["x", ["x"], {"x": ["x"]}]
+        return f"rexray.modules.{name}", value
 
     def _unknown(self) -> tuple[str, object]:
         wrong = ["acme.endpiont", "acme.wait.tim", "acme.kind.of", "rexray.nope", "zeta", "zeta.acme", "rexray"]
-        wrong += ["rexray.services", "libstorage.server.x", "libstorage.server.services"]
+        wrong += ["rexray.services", "libstorage.server.x", "libstorage.server.services", "rexray.modules"]
+        wrong += ["other.key", "Other", "libstorage.host", "libstorage.tls", "efs.region", "libstorage.client.service"]
+        if self.chance.random() < 0.4:
+            return self._wrong_module()
         return self.chance.choice(wrong), self.chance.choice(["x", ["x"]])
 
     def _wrong_service(self) -> dict[str, Any]:

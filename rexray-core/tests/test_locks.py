@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from rexray import calls
 from rexray.errors import Busy
 from rexray.locks import WAITERS, Locks
 
@@ -151,3 +154,25 @@ def test_processes_that_count_lose_no_count_and_leave_no_lock_file(tmp_path: Pat
     assert [process.wait(120) for process in processes] == [0] * 4
     assert counter.read_text() == "800"
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("scope", ["thread", "process"])
+def test_a_wait_for_a_lock_is_a_call_and_a_free_lock_is_none(tmp_path: Path, scope: str) -> None:
+    waits: list[calls.Call] = []
+
+    @contextlib.contextmanager
+    def observer(call: calls.Call) -> Iterator[None]:
+        waits.append(call)
+        yield
+
+    mine = Locks(tmp_path)
+    theirs = mine if scope == "thread" else Locks(tmp_path)
+    forget = calls.observe(observer)
+    try:
+        with mine.hold("data", owner="first", timeout=1):
+            assert waits == []
+            with pytest.raises(Busy, match="second: pending behind first"):
+                theirs.hold("data", owner="second", timeout=0.02).__enter__()
+    finally:
+        forget()
+    assert [(wait.kind, wait.verb, wait.driver) for wait in waits] == [(calls.LOCK, scope, "")]

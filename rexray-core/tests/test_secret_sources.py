@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -187,3 +188,11 @@ def test_a_file_with_a_secret_in_it_that_others_can_read_is_warned_of_once(
     for path in (private, open_one):
         Sources(files=read_files([path]), environ={}).load(AcmeSettings)
     assert len(caplog.records) == 1
+
+
+def test_what_was_fetched_stays_in_this_process(secret: Path) -> None:
+    sources = Sources(environ={"ACME_PASSWORD": f"file:{secret}"})
+    assert sources.load(AcmeSettings).password.reveal() == "canary"
+    sent = pickle.dumps(sources)
+    assert b"canary" not in sent
+    assert pickle.loads(sent).load(AcmeSettings).password.reveal() == "canary"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
@@ -19,7 +20,15 @@ from rexray.types import Attachment, Device, InstanceId, VolumeId
 from rexray_driver_ceph.node import RbdNode
 from rexray_driver_ceph.settings import RbdSettings
 
-__all__ = ["MIB", "RbdHost", "die_at", "run", "size_of"]
+__all__ = [
+    "MIB",
+    "RbdHost",
+    "connect_and_disconnect_in_a_unit",
+    "connect_and_lose_the_session",
+    "die_at",
+    "run",
+    "size_of",
+]
 
 MIB = 1 << 20
 DEADLINE = 60.0
@@ -161,3 +170,50 @@ def die_at(host: RbdHost, point: str, step: str, attachment: Attachment) -> None
         check=False,
     )
     assert done.returncode == -signal.SIGKILL, f"{point} was not met: {done.returncode} {done.stderr!r}"
+
+
+_STAYING = _SCRIPT + "print('done', flush=True)\nimport signal\nsignal.pause()\n"
+
+
+def connect_and_lose_the_session(host: RbdHost, attachment: Attachment) -> None:
+    """Have another process connect, in a session of its own, and end all that is in that session."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _STAYING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(pickle.dumps((host.settings, "connect", attachment)))
+    process.stdin.close()
+    assert process.stdout.readline() == b"done\n"
+    for pid in [int(name) for name in os.listdir("/proc") if name.isdigit()]:
+        with contextlib.suppress(ProcessLookupError):
+            if process.pid in (os.getsid(pid), os.getpgid(pid)):
+                os.kill(pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+
+
+_FAKE_SYSTEMD_RUN = """#!/bin/sh
+printf '%s\\n' "$@" >>{folder}/scopes
+while [ "$1" != -- ]; do shift; done
+shift
+exec "$@"
+"""
+
+
+def in_a_unit(folder: Path) -> tuple[str, ...]:
+    """What is said before a program for it to be in a unit of systemd's; the file ``scopes`` has what it asks for."""
+    program = folder / "systemd-run"
+    program.write_text(_FAKE_SYSTEMD_RUN.format(folder=folder))
+    program.chmod(0o755)
+    run = 'mount -t tmpfs none /run && mkdir -p /run/systemd/system && INVOCATION_ID=1 PATH="$0:$PATH" exec "$@"'
+    return ("unshare", "--mount", "/bin/sh", "-c", run, str(folder))
+
+
+def connect_and_disconnect_in_a_unit(host: RbdHost, attachment: Attachment) -> str:
+    """Have another process do both as part of a unit of systemd's; what it asked systemd for."""
+    script = _SCRIPT + "node.disconnect(attachment)\n"
+    command = [*in_a_unit(host.folder), sys.executable, "-c", script]
+    known = pickle.dumps((host.settings, "connect", attachment))
+    subprocess.run(command, input=known, check=True, timeout=120)
+    return (host.folder / "scopes").read_text()

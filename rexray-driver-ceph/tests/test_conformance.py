@@ -92,6 +92,7 @@ def storage(kept: CephCluster, silent: str, keys: Path) -> StorageRig:
 
 
 @pytest.mark.needs("ceph", "root")
+@pytest.mark.long
 class TestStorage(StorageConformance):
     @pytest.fixture
     def rig(self, storage: StorageRig) -> StorageRig:

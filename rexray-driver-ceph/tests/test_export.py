@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 from ceph_parts import CephCluster, wait_until
-from node_parts import MIB, RbdHost, die_at, run, size_of
+from node_parts import (
+    MIB,
+    RbdHost,
+    connect_and_disconnect_in_a_unit,
+    connect_and_lose_the_session,
+    die_at,
+    run,
+    size_of,
+)
 from rexray.errors import InUse, Unauthorized, Unavailable
 from rexray.types import Attachment, Device, InstanceId, VolumeId
 from rexray_driver_ceph.node import RbdNode
@@ -83,6 +91,33 @@ def test_its_daemon_is_nobodys_child_and_knows_secrets_by_their_files_alone(host
     secret = host.cluster.keyring.read_text().partition("key = ")[2].split()[0]
     assert len(secret) > 30
     assert secret not in shown
+
+
+def test_it_serves_on_when_its_daemons_session_is_killed_and_is_taken_over_by_the_next(
+    host: RbdHost, home: Path, place: Path
+) -> None:
+    attachment = host.attachment(host.image())
+    connect_and_lose_the_session(host, attachment)
+    (served_by,) = servers(home)
+    (device,) = host.mapped().values()
+    run("mkfs.ext4", "-q", device)
+    run("mount", device, place)
+    (place / "file").write_text("written without a daemon")
+    run("sync", "-f", place)
+    assert host.connect(attachment) == Path(device)
+    assert list(servers(home)) == [served_by]
+    assert (place / "file").read_text() == "written without a daemon"
+    run("umount", place)
+    host.node.disconnect(attachment)
+    assert servers(home) == {}
+    assert host.mapped() == {}
+
+
+def test_in_a_unit_of_systemd_it_has_a_scope_of_its_own(host: RbdHost, home: Path) -> None:
+    asked = connect_and_disconnect_in_a_unit(host, host.attachment(host.image())).splitlines()
+    (unit,) = (word for word in asked if word.startswith("--unit="))
+    assert unit.startswith("--unit=rexray-qemu-storage-daemon-")
+    assert servers(home) == {}
 
 
 def test_discarded_blocks_are_free_in_the_cluster(host: RbdHost, place: Path) -> None:

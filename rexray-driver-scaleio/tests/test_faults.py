@@ -244,7 +244,7 @@ def test_restarts_among_many_threads_lose_and_double_nothing(gateway: Gateway, d
     over = threading.Event()
 
     def restart() -> None:
-        while not over.wait(0.2):
+        while not over.wait(0.5):
             gateway.restart()
 
     restarter = threading.Thread(target=restart)
@@ -259,9 +259,11 @@ def test_restarts_among_many_threads_lose_and_double_nothing(gateway: Gateway, d
             except Unavailable:
                 continue
 
-    made = together(8, make, range(24))
-    over.set()
-    restarter.join()
+    try:
+        made = together(8, make, range(24))
+    finally:
+        over.set()
+        restarter.join()
     assert sorted(made) == sorted(raw["id"] for raw in gateway.volumes())
     assert all(holders(gateway, volume_id) == [WEB] for volume_id in made)
 

@@ -177,3 +177,20 @@ def program(directory: Path, name: str, script: str) -> None:
     path = directory / name
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
+
+
+_FAKE_SYSTEMD_RUN = """#!/bin/sh
+printf '%s\\n' "$@" >>{folder}/scopes
+while [ "$1" != -- ]; do shift; done
+shift
+exec "$@"
+"""
+
+
+def in_a_unit(folder: Path) -> tuple[str, ...]:
+    """What is said before a program for it to be in a unit of systemd's; the file ``scopes`` has what it asks for."""
+    program = folder / "systemd-run"
+    program.write_text(_FAKE_SYSTEMD_RUN.format(folder=folder))
+    program.chmod(0o755)
+    run = 'mount -t tmpfs none /run && mkdir -p /run/systemd/system && INVOCATION_ID=1 PATH="$0:$PATH" exec "$@"'
+    return ("unshare", "--mount", "/bin/sh", "-c", run, str(folder))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from linux_parts import MIB, Loop, Loops, run
+from linux_parts import MIB, Loop, Loops, in_a_unit, run
 from rexray.errors import Forbidden, NotFound, NotReady, Unsupported, WrongDevice
 from rexray.types import Device
 from rexray_os_linux.driver import LinuxOS
@@ -56,13 +56,20 @@ def test_a_frozen_filesystem_holds_writes_until_it_is_thawed(linux: LinuxOS, mou
     assert not writer.is_alive()
 
 
-def test_a_filesystem_thaws_when_the_process_that_froze_it_is_killed(mounted: Path) -> None:
+@pytest.mark.parametrize("in_unit", [False, True])
+def test_a_filesystem_thaws_when_the_process_that_froze_it_is_killed(
+    mounted: Path, tmp_path: Path, in_unit: bool
+) -> None:
+    """With systemd the guard is in a scope of its own, for systemd would end it with the rest of the unit."""
     freeze = (
         "import os, signal, sys; from pathlib import Path; from rexray_os_linux.driver import LinuxOS; "
         "LinuxOS().freeze(Path(sys.argv[1])); print('frozen', flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
-    ended = subprocess.run([sys.executable, "-c", freeze, str(mounted)], capture_output=True, check=False, timeout=30)
+    command = [*(in_a_unit(tmp_path) if in_unit else ()), sys.executable, "-c", freeze, str(mounted)]
+    ended = subprocess.run(command, capture_output=True, check=False, timeout=30)
     assert ended.stdout == b"frozen\n"
+    if in_unit:
+        assert "--unit=rexray-thaw-guard-" in (tmp_path / "scopes").read_text()
     writer = threading.Thread(target=lambda: (mounted / "file").write_text("x"), daemon=True)
     writer.start()
     writer.join(10)

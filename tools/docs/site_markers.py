@@ -16,6 +16,7 @@ import site_code
 import site_readmes
 import site_tables
 from rexray.testing.readme import named_table
+from rexray_server.monitoring import families
 
 MARKER = re.compile(r"^<!-- ([a-z ]+?)(?:: (.+?))? -->$", re.MULTILINE)
 
@@ -31,6 +32,7 @@ GENERATORS: dict[str, Callable[[str], str]] = {
     "hook": site_code.hook,
     "hooks": site_code.hooks_table,
     "matrix": site_tables.matrix,
+    "metrics": lambda _: families.table(),
     "policy": site_code.policy,
     "settings": named_table,
     "settings of": site_readmes.settings_of,

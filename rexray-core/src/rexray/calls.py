@@ -11,7 +11,7 @@ import contextvars
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -23,6 +23,8 @@ PLATFORM = "platform"
 """The kind of those that go to a storage platform."""
 LOCK = "lock"
 """The kind of waits for a lock."""
+OWN = "own"
+"""The kind of what the daemon does by itself, such as recovery: the calls within it came from nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,10 @@ class Call:
     verb: str
     request_id: str
     driver: str = ""
+    traceparent: str = ""
+    """The trace that the caller works on, as W3C Trace Context's header of that name gives it; empty for none."""
+    within: Call | None = field(default=None, repr=False, compare=False)
+    """The call that this one is part of."""
 
 
 Observer = Callable[[Call], AbstractContextManager[object]]
@@ -53,7 +59,7 @@ def observe(observer: Observer) -> Callable[[], None]:
 
 
 @contextlib.contextmanager
-def call(kind: str, verb: str, *, driver: str = "", request_id: str = "") -> Iterator[Call]:
+def call(kind: str, verb: str, *, driver: str = "", request_id: str = "", traceparent: str = "") -> Iterator[Call]:
     """Work on a call; without a request id it bears that of the call it is within, or a new one."""
     around = _current.get()
     made = Call(
@@ -61,6 +67,8 @@ def call(kind: str, verb: str, *, driver: str = "", request_id: str = "") -> Ite
         verb=verb,
         driver=driver,
         request_id=request_id or (around.request_id if around else new_request_id()),
+        traceparent=traceparent,
+        within=around,
     )
     token = _current.set(made)
     try:

@@ -14,22 +14,38 @@ class CoreSettings:
     """Settings under ``rexray``."""
 
     host: str = setting(
-        "tcp://127.0.0.1:7979", key="rexray.host", flags=("--host",), help="The REX-Ray service address"
+        "tcp://127.0.0.1:7979",
+        key="rexray.host",
+        older=("host",),
+        flags=("--host",),
+        help="The REX-Ray service address",
     )
     service: str = setting(
-        "", key="rexray.service", flags=("--service",), help="The name of the storage service to use"
+        "",
+        key="rexray.service",
+        older=("libstorage.service",),
+        flags=("--service",),
+        help="The name of the storage service to use",
     )
     log_level: str = setting(
         "info",
         key="rexray.logLevel",
+        older=("logLevel", "libstorage.logging.level"),
         flags=("--logLevel",),
         choices=LOG_LEVELS,
         help="The log level: debug, info, warn or error",
     )
-    debug: bool = setting(False, key="rexray.debug", flags=("--debug",), help="Enables verbose output")
+    debug: bool = setting(
+        False,
+        key="rexray.debug",
+        env=("REXRAY_DEBUG", "LIBSTORAGE_DEBUG"),
+        flags=("--debug",),
+        help="Enables verbose output",
+    )
     storage_drivers: tuple[str, ...] = setting(
         (),
         key="rexray.storageDrivers",
+        older=("storageDrivers",),
         env="REXRAY_STORAGEDRIVERS",
         flags=("--storageDrivers",),
         help="The storage drivers to use; none named, all that can work here",
@@ -37,6 +53,7 @@ class CoreSettings:
     os_drivers: tuple[str, ...] = setting(
         (),
         key="rexray.osDrivers",
+        older=("osDrivers", "libstorage.os.driver"),
         env="REXRAY_OSDRIVERS",
         flags=("--osDrivers",),
         help="The OS drivers to use; none named, all that can work here",
@@ -44,6 +61,7 @@ class CoreSettings:
     volume_drivers: tuple[str, ...] = setting(
         (),
         key="rexray.volumeDrivers",
+        older=("volumeDrivers",),
         env="REXRAY_VOLUMEDRIVERS",
         flags=("--volumeDrivers",),
         help="The volume drivers to use; none named, all that can work here",
@@ -51,6 +69,7 @@ class CoreSettings:
     remote_management: bool = setting(
         False,
         key="rexray.remoteManagement",
+        older=("remoteManagement",),
         flags=("--remoteManagement",),
         help="Do not ask this host who it is: act for the instance that the driver's settings name",
     )

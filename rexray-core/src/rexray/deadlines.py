@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from rexray import calls
 from rexray.errors import Busy, TimedOut
 
 T = TypeVar("T")
@@ -43,7 +44,7 @@ def within(seconds: float, action: str, work: Callable[[], T], *, undo: Callable
     until = time.monotonic() + seconds
     call = _claim(action, until)
     try:
-        threading.Thread(target=_run, args=(action, call, work, undo), name=action, daemon=True).start()
+        threading.Thread(target=calls.carried(_run), args=(action, call, work, undo), name=action, daemon=True).start()
     except BaseException:
         _release(action, call)
         raise

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import re
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
+from rexray import calls
 from rexray.errors import SettingsError, Unavailable
 
 if TYPE_CHECKING:
@@ -36,7 +38,9 @@ LONGEST_PAUSE = 8.0
 """Seconds; a server that asks for a longer pause before the next try is not waited for."""
 _THROTTLED = 429
 _OVERLOADED = 503
+_FIRST_REFUSAL = 400
 _PIECE = 1 << 16
+_VERSION = re.compile(r"v[0-9]{1,2}")
 
 
 class NotSent(Unavailable):
@@ -131,6 +135,18 @@ class Server:
         raise AssertionError("the last attempt returns or raises")
 
     def _send_once(self, method: str, target: str, headers: dict[str, str], data: bytes | None, left: float) -> Answer:
+        """One call of the platform, which has failed for who observes it where its status says so."""
+        answer: Answer | None = None
+        try:
+            with calls.call(calls.PLATFORM, f"{method} {_kind_of(target)}", driver=self._prefix):
+                answer = self._exchange(method, target, headers, data, left)
+                if answer.status >= _FIRST_REFUSAL:
+                    raise _Refused(f"status {answer.status}")
+        except _Refused:
+            assert answer is not None  # the status is that of an answer
+        return answer
+
+    def _exchange(self, method: str, target: str, headers: dict[str, str], data: bytes | None, left: float) -> Answer:
         import urllib3
         from urllib3 import exceptions as broken
 
@@ -225,6 +241,10 @@ class Server:
         return secure
 
 
+class _Refused(Exception):
+    """The server answered that it did not do what was asked."""
+
+
 class _Untrusted(NotSent):
     """The server's certificate is not one to trust, and will not be the next time."""
 
@@ -290,6 +310,21 @@ def _pause(answer: Answer, attempt: int) -> float:
     """Seconds until the next try: what the server asks for, else twice as long each time."""
     asked = answer.headers.get("retry-after", "")
     return float(asked) if asked.isascii() and asked.isdigit() else 0.5 * 2.0**attempt
+
+
+def _kind_of(target: str) -> str:
+    """The path of a request without what says which thing is meant: ``/api/instances/Volume::*/action/setVolumeSize``.
+
+    What is left are words and versions (``v2``), and nothing that has a number or any other character in it.
+    """
+    return "/".join(_word_of(segment) for segment in _shown(target).split("/"))
+
+
+def _word_of(segment: str) -> str:
+    kind, colons, _ = segment.partition("::")
+    if colons and kind.isalpha():
+        return f"{kind}::*"
+    return segment if not segment or (segment.isascii() and segment.isalpha()) or _VERSION.fullmatch(segment) else "*"
 
 
 def _shown(target: str) -> str:

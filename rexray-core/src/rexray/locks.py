@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rexray import calls
 from rexray.errors import Busy
 
 WAITERS = 32
@@ -65,9 +66,9 @@ class Locks:
                 raise Busy(f"{owner}: {self._waiters} others are pending behind {entry.owner}: try again")
             entry.users += 1
         try:
-            if not entry.lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
-                age = time.monotonic() - entry.since
-                raise Busy(f"{owner}: pending behind {entry.owner}, under way for {age:.1f} s: try again")
+            if not entry.lock.acquire(blocking=False):
+                with calls.call(calls.LOCK, "thread"):
+                    _wait_for_thread(entry, owner, deadline)
             entry.owner, entry.since = owner, time.monotonic()
             try:
                 yield
@@ -78,6 +79,12 @@ class Locks:
                 entry.users -= 1
                 if not entry.users:
                     del self._locks[key]
+
+
+def _wait_for_thread(entry: _Lock, owner: str, deadline: float) -> None:
+    if not entry.lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
+        age = time.monotonic() - entry.since
+        raise Busy(f"{owner}: pending behind {entry.owner}, under way for {age:.1f} s: try again")
 
 
 @contextlib.contextmanager
@@ -115,16 +122,23 @@ def _open(path: Path) -> int:
 
 
 def _flock(descriptor: int, owner: str, deadline: float) -> None:
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
+    if _try_flock(descriptor):
+        return
+    with calls.call(calls.LOCK, "process"):
+        while not _try_flock(descriptor):
             if time.monotonic() >= deadline:
                 text = os.pread(descriptor, 300, 0).decode(errors="replace")
                 holder = text.partition("\n")[0] or "another process"
-                raise Busy(f"{owner}: pending behind {holder}: try again") from None
+                raise Busy(f"{owner}: pending behind {holder}: try again")
             time.sleep(0.01)
+
+
+def _try_flock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

@@ -13,6 +13,9 @@ from pathlib import Path
 
 from rexray.errors import SettingsError
 
+CONFIG_NAMES = ("config.yml", "config.yaml", "rexray.yml", "rexray.yaml")
+"""What the configuration file of a folder may be called: the first is written, the last two are later originals'."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paths:
@@ -31,7 +34,7 @@ class Paths:
     def config_files(self) -> tuple[Path, ...]:
         """The configuration files to look for, lowest precedence first."""
         folders = [self.etc] if self.etc == self.user else [self.etc, self.user]
-        return tuple(folder / name for folder in folders for name in ("config.yml", "config.yaml"))
+        return tuple(folder / name for folder in folders for name in CONFIG_NAMES)
 
     def of_service(self, name: str) -> Paths:
         """The same with a ``lib`` of the configured service's own, so that no two services share what they remember.
@@ -61,14 +64,7 @@ def find_paths(environ: Mapping[str, str] | None = None) -> Paths:
     home = environ.get("REXRAY_HOME", "")
     user = _user_directory(environ, home)
     if os.geteuid() == 0 and not home:
-        return Paths(
-            etc=Path("/etc/rexray"),
-            lib=Path("/var/lib/rexray"),
-            log=Path("/var/log/rexray"),
-            run=Path("/var/run/rexray"),
-            sockets=Path("/run/docker/plugins"),
-            user=user,
-        )
+        return replace(system_paths(), user=user)
     base = Path(home).absolute() if home else user
     return Paths(
         etc=base / "etc",
@@ -77,6 +73,18 @@ def find_paths(environ: Mapping[str, str] | None = None) -> Paths:
         run=base / "var/run",
         sockets=base / "run/docker/plugins",
         user=user,
+    )
+
+
+def system_paths() -> Paths:
+    """The directories of a service that root runs, whoever asks."""
+    return Paths(
+        etc=Path("/etc/rexray"),
+        lib=Path("/var/lib/rexray"),
+        log=Path("/var/log/rexray"),
+        run=Path("/var/run/rexray"),
+        sockets=Path("/run/docker/plugins"),
+        user=Path("/etc/rexray"),
     )
 
 

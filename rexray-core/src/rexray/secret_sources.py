@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import stat
+import threading
 from collections.abc import Callable, Mapping
 
 from rexray.errors import RexrayError, SettingsError, TimedOut
@@ -33,6 +34,32 @@ def resolve(text: str, origin: str, environ: Mapping[str, str]) -> str:
         raise SettingsError(f"{origin}: {told}")
     scheme, _, rest = text.partition(":")
     return _SCHEMES[scheme](rest, origin, environ)
+
+
+class Fetched:
+    """Secrets that were fetched, so that a program is run and a file is read once for all who load settings."""
+
+    __slots__ = ("_lock", "_secrets")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._secrets: dict[str, str] = {}
+
+    def __reduce__(self) -> tuple[type[Fetched], tuple[()]]:
+        """Another process fetches for itself: no secret goes there."""
+        return Fetched, ()
+
+    def get(self, text: str, origin: str, environ: Mapping[str, str]) -> str:
+        """As :func:`resolve`; what failed is tried again the next time."""
+        if text.startswith(_VARIABLE):
+            return resolve(text, origin, environ)
+        with self._lock:
+            if text not in self._secrets:
+                self._secrets[text] = resolve(text, origin, environ)
+            return self._secrets[text]
+
+
+_VARIABLE = "env:"
 
 
 def is_source(text: str) -> bool:

@@ -15,23 +15,20 @@ in the files. Names are taken in any case, as all keys are.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from rexray import catalog, settings
+from rexray import catalog, modules, settings, settings_unknown
 from rexray.core_settings import CoreSettings
 from rexray.errors import InvalidRequest, NotInstalled, PluginError, SettingsError
 from rexray.hints import nearest
-from rexray.settings import Option, Sources, options_of
-from rexray.settings_files import Finding, where
+from rexray.scopes import MODULES, NAME, NAME_RULE, SERVICES, name_of, split
+from rexray.scopes import root_of as any_root_of
+from rexray.settings import Option, Sources, keys_of, options_of
+from rexray.settings_files import Finding, Unset, place_of, where
 
-ROOTS = ("rexray.services.", "libstorage.server.services.")
+ROOTS = SERVICES
 """The prefixes of the services' keys, ours first."""
-
-ORIGINALS = "libstorage.server."
-"""What the original had here besides services is not honoured, and refused."""
-NAME = r"[a-z0-9]([a-z0-9_-]{0,38}[a-z0-9])?"
-"""What is a directory's name, a part of a key, and with dots for underscores a part of a CSI plug-in's name."""
 DRIVER = "driver"
 """The key below a service that names its driver."""
 _OF_THE_CORE = ("rexray.remoteManagement",)
@@ -62,13 +59,15 @@ def choose(sources: Sources) -> str:
     names = configured(sources)
     if not names:
         return ""
-    wanted = sources.load(CoreSettings).service
+    found = next(item for item in sources.effective(CoreSettings) if item.option.name == "service")
+    wanted = str(found.value)
     if not wanted and len(names) > 1:
         raise InvalidRequest(
             f"several services are configured ({', '.join(names)}): choose one by -s or $REXRAY_SERVICE"
         )
     if wanted and wanted.lower() not in names:
-        raise InvalidRequest(f"service {wanted!r} is not configured; the services are: {', '.join(names)}")
+        place = f"{found.where}: " if found.key else ""
+        raise InvalidRequest(f"{place}service {wanted!r} is not configured; the services are: {', '.join(names)}")
     return wanted.lower() or names[0]
 
 
@@ -102,7 +101,10 @@ def findings(sources: Sources) -> Iterator[Finding]:
     """Every key in the files that nobody has, and what may have been meant; and what configures no service."""
     from rexray.registry import registry
 
-    yield from settings.unknown_keys(sources, [CoreSettings, *registry().settings()], elsewhere=ROOTS)
+    classes = [CoreSettings, *registry().settings()]
+    yield from settings.unknown_keys(sources, classes, elsewhere=(*ROOTS, MODULES), told=settings_unknown.told)
+    yield from modules.findings(sources, keys_of(classes))
+    yield from contradictions(sources, classes)
     yield from _wrong_names(sources)
     known = {name: _keys_of(sources, name) for name in names(sources)}
     for path, content in sources.files:
@@ -115,6 +117,8 @@ def _wrong_key(key: str, value: object, known: Mapping[str, Mapping[str, str] | 
     """What is wrong with a key about services, empty if nothing is; ``known`` are the keys of each service."""
     root = root_of(key)
     name, _, rest = key.removeprefix(root).partition(".")
+    if rest == DRIVER and root and isinstance(value, Unset):
+        return f"{key}: {value.why}"
     if rest == DRIVER and root and not (isinstance(value, str) and value):
         return f"{key}: {value!r} is not the name of a driver"
     if rest and root:
@@ -125,18 +129,12 @@ def _wrong_key(key: str, value: object, known: Mapping[str, Mapping[str, str] | 
         return f"{key}: its settings are expected, such as {key}.{DRIVER}"
     if f"{key}." in ROOTS:
         return f"{key}: services are expected, such as {key}.NAME.{DRIVER}"
-    if f"{key}.".startswith(ORIGINALS):
-        return f"unknown setting {key!r}; there is only {ROOTS[1]}NAME: remove it"
     return ""
 
 
 def names(sources: Sources) -> tuple[str, ...]:
     """The names of services, without those that are no names."""
-    found = {
-        key.removeprefix(root_of(key)).partition(".")[0]
-        for _, content in sources.files
-        for key in _below_roots(content)
-    }
+    found = {name_of(key, root_of(key)) for _, content in sources.files for key in _below_roots(content)}
     return tuple(sorted(name for name in found if re.fullmatch(NAME, name)))
 
 
@@ -144,13 +142,9 @@ def _wrong_names(sources: Sources) -> Iterator[Finding]:
     for path, content in sources.files:
         for key in _below_roots(content):
             root = root_of(key)
-            name = key.removeprefix(root).partition(".")[0]
+            name = name_of(key, root)
             if not re.fullmatch(NAME, name):
-                told = (
-                    f"{root}{name}: a service is called by up to 40 letters, digits, '-' and '_', "
-                    "with a letter or digit at both ends"
-                )
-                yield Finding.at(path, content, key, told)
+                yield Finding.at(path, content, key, f"{root}{name}: a service is called by {NAME_RULE}")
 
 
 def _below_roots(content: Mapping[str, object]) -> list[str]:
@@ -159,12 +153,36 @@ def _below_roots(content: Mapping[str, object]) -> list[str]:
 
 def root_of(key: str) -> str:
     """The one of :data:`ROOTS` that a key begins with, empty for none."""
-    return next((root for root in ROOTS if key.startswith(root)), "")
+    return any_root_of(key, ROOTS)
+
+
+def contradictions(sources: Sources, classes: Iterable[type]) -> Iterator[Finding]:
+    """The settings that one file sets by two of their names at once, to different values."""
+    options = {key.lower(): option for found in classes for option in options_of(found) for key in option.keys}
+    for path, content in sources.files:
+        first: dict[tuple[str, str], tuple[str, object]] = {}
+        for key, written in content.items():
+            prefix, rest = split(key)
+            option = options.get(rest)
+            if option is None or not option.older:
+                continue
+            try:
+                value = option.parse(written, key)
+            except SettingsError:
+                continue  # told as what it is
+            other, before = first.setdefault((prefix, option.key), (key, value))
+            if before != value:
+                place = place_of(content, other)
+                at = f" in line {place[0]}" if place else ""
+                told = f"{key}: it contradicts {other}{at}, which is the same setting: remove one of them"
+                yield Finding.at(path, content, key, told)
 
 
 def _wrong_nested(prefix: str, key: str, known: Mapping[str, str] | None) -> str:
     if known is None or key in known:
         return ""
+    if message := settings_unknown.refused(key, known, prefix):
+        return message
     near = nearest(key, known)
     hint = f"did you mean {prefix + known[near]!r}?" if near else "no driver of this service has it: remove it"
     return f"unknown setting {prefix + key!r}; {hint}"
@@ -211,6 +229,8 @@ def _driver_of(sources: Sources, name: str) -> tuple[str, str]:
 
 
 def _installed(driver: object, where: str) -> tuple[str, str]:
+    if isinstance(driver, Unset):
+        raise SettingsError(f"{where}: {driver.why}")
     if not isinstance(driver, str) or not driver:
         raise SettingsError(f"{where}: {driver!r} is not the name of a driver")
     try:
@@ -221,4 +241,6 @@ def _installed(driver: object, where: str) -> tuple[str, str]:
 
 
 def _below(sources: Sources, name: str) -> Sources:
-    return replace(sources, scopes=tuple(f"{root}{name}." for root in ROOTS))
+    """The sources with what is below the service, after what is below anything else that they hold for."""
+    others = tuple(scope for scope in sources.scopes if not scope.startswith(ROOTS))
+    return replace(sources, scopes=(*others, f"{ROOTS[0]}{name}."))

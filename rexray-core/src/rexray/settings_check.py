@@ -8,20 +8,23 @@ from pathlib import Path
 from rexray import catalog, secret_sources, services
 from rexray.core_settings import CoreSettings
 from rexray.errors import PluginError, SettingsError
+from rexray.modules import ModuleSettings
 from rexray.registry import registry
+from rexray.scopes import MODULES, name_of, split
 from rexray.settings import Option, Sources, options_of
-from rexray.settings_files import Finding, scan_file
+from rexray.settings_files import Finding, FromVariable, Unset, scan_file
 
 
-def check(paths: Iterable[Path]) -> list[Finding]:
+def check(paths: Iterable[Path], environ: Mapping[str, str] | None = None) -> list[Finding]:
     """What is wrong in files that hold together, the lowest first: by file, line and column.
 
-    No secret is fetched: whether one is where a file says it is, only the start tells.
+    Values ``$NAME`` are looked up in the environment, by default the process's own. No secret is fetched: whether one
+    is where a file says it is, only the start tells.
     """
     found: list[Finding] = []
     files = []
     for path in paths:
-        content, findings = scan_file(path)
+        content, findings = scan_file(path, environ)
         files.append((str(path), content))
         found += findings
     sources = Sources(files=tuple(files), environ={})
@@ -40,12 +43,14 @@ def literal_secrets(paths: Iterable[Path]) -> list[Path]:
 
 def wrong_values(sources: Sources, known: Sequence[type]) -> Iterator[Finding]:
     """The values in the files that are not of their setting's type, those under services among them."""
-    options = _by_key(known)
+    options, own = _by_key(known), _by_key([ModuleSettings])
     for path, content in sources.files:
         for key, value in content.items():
-            prefix, rest = _split(key)
+            prefix, rest = split(key)
             written, option = options.get(rest, ("", None))
-            if option is None:
+            if option is None and prefix.startswith(MODULES):
+                written, option = own.get(rest, ("", None))
+            if option is None or (prefix.startswith(MODULES) and value == {}):
                 continue
             try:
                 option.parse(value, prefix + written)
@@ -61,8 +66,10 @@ def _missing_drivers(sources: Sources) -> Iterator[Finding]:
     named = set()
     for path, content in sources.files:
         for key, value in content.items():
-            prefix, rest = _split(key)
-            if prefix and rest == services.DRIVER and isinstance(value, str) and value:
+            prefix, rest = split(key)
+            if services.root_of(prefix) and rest == services.DRIVER and isinstance(value, Unset):
+                named.add(_name_of(key))  # it is told, and what it would be is not known
+            elif services.root_of(prefix) and rest == services.DRIVER and isinstance(value, str) and value:
                 named.add(_name_of(key))
                 yield from _missing(path, content, key, value, "")
     for name in set(services.names(sources)) - named:
@@ -85,18 +92,12 @@ def _by_key(known: Sequence[type]) -> dict[str, tuple[str, Option]]:
     return {key.lower(): (key, option) for found in known for option in options_of(found) for key in option.keys}
 
 
-def _split(key: str) -> tuple[str, str]:
-    """A key without what it is nested in, a service, and that."""
-    root = services.root_of(key)
-    name, _, rest = key.removeprefix(root).partition(".")
-    return (f"{root}{name}.", rest) if root else ("", key)
-
-
 def _name_of(key: str) -> str:
     """The service that a key is about, empty for none."""
     root = services.root_of(key)
-    return key.removeprefix(root).partition(".")[0] if root else ""
+    return name_of(key, root) if root else ""
 
 
 def _is_literal(key: str, value: object, secret: set[str]) -> bool:
-    return _split(key)[1] in secret and bool(value) and not secret_sources.is_source(str(value))
+    given = bool(value) and not isinstance(value, (FromVariable, Unset))
+    return split(key)[1] in secret and given and not secret_sources.is_source(str(value))

@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rexray.errors import SettingsError
+from rexray.paths import CONFIG_NAMES
 
 if TYPE_CHECKING:
     import yaml
 
 Place = tuple[int, int]
 """A line and a column, both counted from 1."""
+
+
+_NAME = "[A-Za-z_][A-Za-z0-9_]*"
+VARIABLE = re.compile(rf"\$(?:({_NAME})|\{{({_NAME})\}})")
+"""A value that is the name of a variable, ``$NAME`` or ``${NAME}``."""
+
+
+class FromVariable(str):
+    """A value of a variable, of which a file has the name."""
+
+    __slots__ = ()
+
+
+class Unset:
+    """Stands for a value that names a variable which is not set: whoever uses it is refused, nobody else.
+
+    It does not say which: what somebody took for a name may be a secret that begins with ``$``.
+    """
+
+    __slots__ = ()
+    why = "it names a variable that is not set or empty: set that, or write $$ for a $ that is meant"
+
+    def __repr__(self) -> str:
+        return "Unset()"
 
 
 class Content(dict[str, object]):
@@ -73,18 +101,23 @@ class WrongFile(SettingsError):
         self.finding = finding
 
 
-def read_files(paths: Sequence[Path], required: Path | None = None) -> tuple[tuple[str, Mapping[str, object]], ...]:
+def read_files(
+    paths: Sequence[Path], required: Path | None = None, environ: Mapping[str, str] | None = None
+) -> tuple[tuple[str, Mapping[str, object]], ...]:
     """The configuration files that exist, each flattened to dotted lower-case keys, lowest precedence first.
 
-    ``required`` is read last and must exist. A file that is not YAML, or not a mapping, or has a key twice, is a
-    ``SettingsError`` with its line and column.
+    ``required`` is read last and must exist. A value ``$NAME`` is that variable's, by default the process's own. A file
+    that is not YAML, or not a mapping, or has a key twice, is a ``SettingsError`` with its line and column.
     """
-    return tuple((str(path), read_file(path)) for path in existing(paths, required))
+    return tuple((str(path), read_file(path, environ)) for path in existing(paths, required))
 
 
 def existing(paths: Sequence[Path], required: Path | None = None) -> list[Path]:
-    """Those of the files that exist; ``SettingsError`` if the required one does not."""
+    """Those of the files that exist; ``SettingsError`` if the required one does not, or two of a folder do."""
     found = [path for path in paths if path.is_file()]
+    for first, second in itertools.pairwise(found):
+        if first.parent == second.parent and {first.name, second.name} <= set(CONFIG_NAMES):
+            raise SettingsError(f"{first} and {second} are both there: put all of it in one of them")
     if required is not None:
         if not required.is_file():
             raise SettingsError(f"{required}: no such configuration file")
@@ -92,20 +125,22 @@ def existing(paths: Sequence[Path], required: Path | None = None) -> list[Path]:
     return found
 
 
-def read_file(path: Path) -> Content:
+def read_file(path: Path, environ: Mapping[str, str] | None = None) -> Content:
     """What one file says; the errors of :func:`read_files`."""
-    content, findings = scan_file(path)
+    content, findings = scan_file(path, environ)
     for finding in findings:
         raise finding.error()
     return content
 
 
-def scan_file(path: Path) -> tuple[Content, list[Finding]]:
+def scan_file(path: Path, environ: Mapping[str, str] | None = None) -> tuple[Content, list[Finding]]:
     """What one file says, and all that keeps it from being read or is written twice in it."""
     content = Content()
     findings = []
+    variables = os.environ if environ is None else environ
     try:
-        for key, value, place in _entries(path):
+        for key, written, place in _entries(path):
+            value = _with_variables(written, variables)
             if key in content:
                 line, column = content.places[key]
                 told = (
@@ -118,6 +153,21 @@ def scan_file(path: Path) -> tuple[Content, list[Finding]]:
     except WrongFile as error:
         findings.append(error.finding)
     return content, findings
+
+
+def _with_variables(value: object, environ: Mapping[str, str]) -> object:
+    """The value with that of the variable which it is the name of; ``$$`` at the beginning is one ``$``."""
+    if isinstance(value, list):
+        items = [_with_variables(item, environ) for item in value]
+        return next((item for item in items if isinstance(item, Unset)), items)
+    if not isinstance(value, str):
+        return value
+    if value.startswith("$$"):
+        return value[1:]
+    if not (named := VARIABLE.fullmatch(value)):
+        return value
+    given = environ.get(named[1] or named[2])
+    return FromVariable(given) if given else Unset()
 
 
 def _entries(path: Path) -> Iterator[tuple[str, object, Place]]:

@@ -2,26 +2,32 @@
 
 It describes a file as REX-Ray reads it, and as editors do: keys in any case, nested or with dots; scalars as texts
 or as what YAML makes of them. A file that ``rexray config check`` accepts is valid, and one that it refuses is not,
-save for what takes more than one place to see: a key that is written twice, and a service of which files speak in
-several places; and for what takes the host to see: whether there is a user ``~name``.
+save for what takes more than one place to see: a setting that is written twice, by one of its names or by two, and a
+service of which files speak in several places; and for what takes the host to see: whether there is a user ``~name``,
+and what a variable ``$NAME`` is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rexray import catalog, services
+from rexray import catalog, services, settings_unknown
 from rexray.core_settings import CoreSettings
 from rexray.errors import PluginError
+from rexray.modules import ModuleSettings
 from rexray.registry import registry
-from rexray.settings import options_of
-from rexray.settings_values import END, Schema, about, any_case, value_of
+from rexray.scopes import MODULES, NAME
+from rexray.settings import Option, options_of
+from rexray.settings_values import END, VARIABLE_NAME, Schema, about, any_case, value_of
 
 Entries = Mapping[str, Schema]
 """What keys relative to some level lead to."""
 
-_NAME = services.NAME.replace("a-z", "A-Za-z").replace("(", "(?:")
+Named = Callable[[str], dict[str, object]]
+"""Gives the patterns of keys that begin with a text, and then have a name of a service or module."""
+
+_NAME = NAME.replace("a-z", "A-Za-z").replace("(", "(?:")
 _EMPTY: Schema = {"enum": ["", None]}
 _HAS_DRIVER: Schema = {"not": {"propertyNames": {"not": {"pattern": f"^{any_case(services.DRIVER)}{END}"}}}}
 
@@ -46,15 +52,12 @@ def json_schema() -> Schema:
     defs: dict[str, Schema] = {
         # Keys that nobody has are let be as long as they say nothing.
         "nothing": {"type": "object", "additionalProperties": _ref("nothing")},
-        "unsaid": {"anyOf": [_EMPTY, {"type": "object", "additionalProperties": _ref("unsaid")}]},
     }
     for key, option in options.items():
-        name, value = value_of(option)
-        defs[f"value:{name}"] = value
-        defs[f"setting:{key}"] = _ref(f"value:{name}") | about(key, option)
+        _define(defs, f"setting:{key}", option, about(key, option))
     drivers = _drivers()
-    nested = _define_services(defs, drivers)
-    root = _define_tree(defs, options, drivers, nested)
+    named = {**_named_modules(defs, options), **_named_services_of(defs, drivers)}
+    root = _define_tree(defs, options, named)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "The configuration of REX-Ray",
@@ -65,6 +68,12 @@ def json_schema() -> Schema:
 
 def _ref(name: str) -> Schema:
     return {"$ref": f"#/$defs/{name}"}
+
+
+def _define(defs: dict[str, Schema], name: str, option: Option, shown: Schema) -> None:
+    values, schema = value_of(option)
+    defs[f"value:{values}"] = schema
+    defs[name] = _ref(f"value:{values}") | shown
 
 
 def _drivers() -> list[_Driver]:
@@ -123,10 +132,10 @@ def _define_levels(
         }
 
 
-def _define_services(defs: dict[str, Schema], drivers: Sequence[_Driver]) -> Entries:
-    """The definitions ``services`` and what they need; returned is all that may follow a service's name and a dot."""
+def _named_services_of(defs: dict[str, Schema], drivers: Sequence[_Driver]) -> Mapping[str, Named]:
+    """The definition ``services`` and what it needs; returned is what may follow each of the roots of services."""
     words = [word for driver in drivers for word in driver.words]
-    defs["driver"] = {"description": "The storage driver of the service", "enum": words}
+    defs["driver"] = {"description": "The storage driver of the service", "anyOf": [{"enum": words}, VARIABLE_NAME]}
     own = {services.DRIVER: "driver"}
     for driver in drivers:
         if driver.keys is None:
@@ -163,7 +172,7 @@ def _define_services(defs: dict[str, Schema], drivers: Sequence[_Driver]) -> Ent
             },
         ]
     }
-    return nested
+    return {root: lambda before: _named_services(defs, before, drivers, nested) for root in services.ROOTS}
 
 
 def _patterns(defs: Mapping[str, Schema], entries: Entries, first: str = "") -> dict[str, object]:
@@ -193,33 +202,46 @@ def _named_services(
     return found | _patterns(defs, nested, rf"{first}{_NAME}\.")
 
 
-def _define_tree(
-    defs: dict[str, Schema], options: Collection[str], drivers: Sequence[_Driver], nested: Entries
-) -> Schema:
+def _named_modules(defs: dict[str, Schema], options: Mapping[str, Option]) -> Mapping[str, Named]:
+    """The definition ``modules`` and what it needs; returned is what may follow the root of modules."""
+    own = {option.key: option for option in options_of(ModuleSettings)}
+    for key, option in own.items():
+        _define(defs, f"module:setting:{key}", option, {"description": option.help})
+    leaves = _leaves(options) | {key: f"module:setting:{key}" for key in own}
+    _define_levels(defs, "module:", leaves, {"": _unknown("")})
+    defs["module"] = {"anyOf": [_EMPTY, _ref("module:level:")]}
+    nested = _entries("module:", leaves, "")
+    known = "|".join([*map(any_case, nested)])
+    unknown = "|".join([rf"(?:{known}){END}", *map(any_case, settings_unknown.unknown_prefixes())])
+
+    def named(before: str) -> dict[str, object]:
+        first = any_case(before)
+        found: dict[str, object] = {
+            rf"^{first}(?!{_NAME}(?:\.|{END}))": False,
+            rf"^{first}{_NAME}{END}": _ref("module"),
+            rf"^{first}{_NAME}\.(?!{unknown})": _ref("nothing"),
+        }
+        return found | _patterns(defs, nested, rf"{first}{_NAME}\.")
+
+    patterns = {"type": "object", "patternProperties": named(""), "additionalProperties": _ref("nothing")}
+    defs["modules"] = {"anyOf": [_EMPTY, patterns]}
+    return {MODULES: named}
+
+
+def _unknown(before: str) -> dict[str, object]:
+    """The patterns of keys that belong to plug-ins which cannot say theirs: all of those are let be."""
+    words = [prefix.removesuffix(".") for prefix in settings_unknown.unknown_prefixes()]
+    return {rf"^{any_case(before)}(?:{'|'.join(map(any_case, words))})(?:\.|{END})": True} if words else {}
+
+
+def _define_tree(defs: dict[str, Schema], options: Collection[str], named: Mapping[str, Named]) -> Schema:
     """The definitions of all levels; returned is that of the whole file."""
-    roots = {key.split(".")[0].lower() for key in options}
-    places = tuple(root.removesuffix(".") for root in services.ROOTS)
-    leaves = _leaves(options) | dict.fromkeys(places, "services")
-    more: dict[str, dict[str, object]] = {}
-    for root in services.ROOTS:
+    places = {root.removesuffix("."): root.split(".")[-2] for root in named}
+    more: dict[str, dict[str, object]] = {"": _unknown("")}
+    for root, patterns in named.items():
         parts = root.split(".")[:-2]
         for count in range(len(parts) + 1):
             prefix = "".join(f"{part}." for part in parts[:count])
-            more.setdefault(prefix, {}).update(_named_services(defs, root.removeprefix(prefix), drivers, nested))
-    original, server = services.ORIGINALS.split(".")[:2]
-    beside = rf"(?!{any_case('services')}(?:\.|{END}))"
-    more[""][rf"^{any_case(services.ORIGINALS)}{beside}"] = _ref("unsaid")
-    more[f"{original}."][rf"^{any_case(server)}\.{beside}"] = _ref("unsaid")
-    known = "|".join(any_case(key) for key in _entries("", leaves, ""))
-    apart = "|".join(any_case(root) for root in services.ROOTS)
-    closed = "|".join(any_case(root) for root in sorted(roots))
-    more[""][rf"^(?!(?:{known}){END})(?!{apart})(?:{closed})(?:\.|{END})"] = _ref("nothing")
-    _define_levels(defs, "", leaves, more)
-    below = defs[f"level:{services.ORIGINALS}"]
-    defs[f"level:{services.ORIGINALS}"] = {"anyOf": [_EMPTY, below | {"additionalProperties": _ref("unsaid")}]}
-    if original not in roots:  # what is below it otherwise is nobody's
-        apart_level = defs[f"level:{original}."]
-        del apart_level["type"], apart_level["additionalProperties"]
-    whole = defs.pop("level:")
-    del whole["additionalProperties"]
-    return whole
+            more.setdefault(prefix, {}).update(patterns(root.removeprefix(prefix)))
+    _define_levels(defs, "", _leaves(options) | places, more)
+    return defs.pop("level:")

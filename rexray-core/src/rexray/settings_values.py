@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rexray.settings import FALSE, TRUE, Option, Secret
+from rexray.settings import Option, Secret
+from rexray.settings_files import VARIABLE
+from rexray.settings_options import FALSE, TRUE
 
 Schema = dict[str, object]
 
@@ -30,6 +32,13 @@ _SECRET = (
 _OCTAL = "^(0o)?0*[0-7]{1,3}" + END
 
 
+VARIABLE_NAME: Schema = {
+    "type": "string",
+    "pattern": f"^{VARIABLE.pattern.replace('(', '(?:').replace('(?:?:', '(?:')}{END}",
+}
+"""The name of a variable with the value; what that is, no schema can see."""
+
+
 def any_case(text: str) -> str:
     """A pattern for a key or word of letters, digits, ``-``, ``_`` and dots in upper or lower case alike."""
     return "".join(f"[{char.lower()}{char.upper()}]" if char.isalpha() else char.replace(".", r"\.") for char in text)
@@ -41,22 +50,23 @@ _BOOL = rf"^\s*(?:{'|'.join(any_case(word) for word in sorted(TRUE | FALSE))})\s
 def value_of(option: Option) -> tuple[str, Schema]:
     """The values of a setting, with a name that all settings with the same values share."""
     if option.choices:
-        return f"one-of:{':'.join(option.choices)}", {
-            "enum": [*option.choices, *([None] if "" in option.choices else [])]
-        }
+        words = {"enum": [*option.choices, *([None] if "" in option.choices else [])]}
+        return f"one-of:{':'.join(option.choices)}", {"anyOf": [words, VARIABLE_NAME]}
     if option.type == tuple[str, ...]:
         return "words", {"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR}]}
     if option.octal:  # 0660 is a text to REX-Ray, and the number 660 to YAML 1.2
         numbers = sorted(int(f"{mode:o}") for mode in range(0o1000))
-        return "mode", {"anyOf": [{"type": "string", "pattern": _OCTAL}, {"enum": numbers}]}
+        return "mode", {"anyOf": [{"type": "string", "pattern": _OCTAL}, {"enum": numbers}, VARIABLE_NAME]}
     if option.duration:
-        return "duration", {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": _DURATION}]}
+        texts: Schema = {"type": "string", "pattern": _DURATION}
+        return "duration", {"anyOf": [{"type": "number", "minimum": 0}, texts, VARIABLE_NAME]}
     if option.type is bool:
-        return "bool", {"anyOf": [{"type": "boolean"}, {"enum": [0, 1]}, {"type": "string", "pattern": _BOOL}]}
+        texts = {"type": "string", "pattern": _BOOL}
+        return "bool", {"anyOf": [{"type": "boolean"}, {"enum": [0, 1]}, texts, VARIABLE_NAME]}
     if option.type is int:
-        return "int", {"anyOf": [{"type": "integer"}, {"type": "string", "pattern": _WHOLE}]}
+        return "int", {"anyOf": [{"type": "integer"}, {"type": "string", "pattern": _WHOLE}, VARIABLE_NAME]}
     if option.type is float:
-        return "float", {"anyOf": [{"type": "number"}, {"type": "string", "pattern": _NUMBER}]}
+        return "float", {"anyOf": [{"type": "number"}, {"type": "string", "pattern": _NUMBER}, VARIABLE_NAME]}
     if option.type is Path:
         return "path", {"anyOf": [{"type": ["number", "boolean"]}, {"type": "string", "pattern": _PATH}]}
     if option.secret:

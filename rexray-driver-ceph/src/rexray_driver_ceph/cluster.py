@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import os
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from rexray import child
+from rexray import calls, child, outliving
 from rexray.errors import OutOfCapacity, RexrayError, TimedOut, Unavailable
 from rexray_driver_ceph.identity import Identity, identify
 from rexray_driver_ceph.names import Pool
@@ -19,6 +22,14 @@ PACKAGE = "ceph-common"
 """The package with ``ceph``, ``rados`` and ``rbd``, of Debian, Ubuntu and the Red Hat family alike."""
 WRITE_CHECKS = ("OSD_FULL", "POOL_FULL", "PG_AVAILABILITY", "OBJECT_UNFOUND", "PG_DAMAGED", "OSD_DOWN", "SLOW_OPS")
 """Health checks that say why somebody who writes has to wait (Ceph, "Health checks")."""
+DRIVER = "rbd"
+_COMMAND = re.compile(
+    r"add|blacklist|blocklist|break|cancel|clone|config|create|detail|device|df|dump|encryption|"
+    r"flatten|format|fsid|get|health|image|image-meta|info|listomapkeys|list|lock|ls|map|mgr|"
+    r"namespace|osd|pool|protect|remove|rename|resize|rm|rmomapkey|rollback|set|setomapval|"
+    r"snap|status|task|unmap|unprotect"
+)
+"""The words of commands: those before and after them are options, or names of things."""
 _HEALTH_SECONDS, _HURRIED_SECONDS = 5.0, 2.0
 _OUTPUT = 1 << 30
 """The most that is read of a program's output: a list of millions of images."""
@@ -74,15 +85,25 @@ class Cluster:
             raise refusal(ended, action)
         return ended.stdout
 
-    def attempt(self, program: str, *words: str, action: str, seconds: float | None = None) -> child.Ended:
-        """The same, for a caller that has a use for its failure."""
+    def attempt(
+        self, program: str, *words: str, action: str, seconds: float | None = None, leaves: str = ""
+    ) -> child.Ended:
+        """The same, for a caller that has a use for its failure; ``leaves`` names the helper that it leaves behind."""
         path = child.need(program, PACKAGE)
         place = self._place if program == "ceph" else ()
         limit = self._settings.timeout if seconds is None else seconds
+        ended: child.Ended | None = None
         try:
-            return child.run([path, *place, *self.arguments, *words], seconds=limit, action=action, most=_OUTPUT)
+            with calls.call(calls.PLATFORM, _kind_of(program, words), driver=DRIVER):
+                run = functools.partial(outliving.run, name=leaves) if leaves else child.run
+                ended = run([path, *place, *self.arguments, *words], seconds=limit, action=action, most=_OUTPUT)
+                if ended.status != 0:
+                    raise _Failed(f"status {ended.status}")
         except TimedOut as error:
             raise self.explained(error) from None
+        except _Failed:
+            assert ended is not None  # the status is that of a program that ended
+        return ended
 
     def explained(self, error: TimedOut) -> RexrayError:
         """Why the cluster let somebody wait, in its own words if it answers at all.
@@ -91,7 +112,8 @@ class Cluster:
         """
         command = [child.need("ceph", PACKAGE), *self._place, *self.arguments, "--format", "json", "health"]
         try:
-            health = child.run(command, seconds=self._health_seconds, action="ask how the cluster is")
+            with calls.call(calls.PLATFORM, "ceph health", driver=DRIVER):
+                health = child.run(command, seconds=self._health_seconds, action="ask how the cluster is")
             checks = json.loads(health.stdout)["checks"]
         except (RexrayError, ValueError, KeyError):
             return Unavailable(f"{error}: no monitor of the cluster answers, not even how it is (rbd.timeout)")
@@ -108,3 +130,13 @@ class Cluster:
             return json.loads(text)
         except ValueError:
             raise RexrayError(f"cannot {action}: {program} did not answer in JSON: {text[:60]!r}") from None
+
+
+class _Failed(Exception):
+    """A program ended with another status than 0, for who observes it."""
+
+
+def _kind_of(program: str, words: Sequence[str]) -> str:
+    """The program and its command, such as ``rbd snap ls``, without what it is done to."""
+    rest = itertools.dropwhile(lambda word: not _COMMAND.fullmatch(word), words)
+    return " ".join([program, *itertools.takewhile(_COMMAND.fullmatch, rest)])

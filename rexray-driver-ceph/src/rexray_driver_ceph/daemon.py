@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from rexray import child
+from rexray import child, outliving
 from rexray.errors import Forbidden, InUse, NotFound, RexrayError, Unauthorized, Unavailable
 from rexray_driver_ceph.mapping import Wanted
 
@@ -64,7 +64,7 @@ def start(wanted: Wanted, *, file: Path, conf: Path, user: str, listener: int, s
     words += ["--export", json.dumps({**export, "writable": not wanted.read_only})]
     action = f"serve {wanted.spec} in user space"
     command = [child.need(PROGRAM, "qemu-system-common"), *words]
-    ended = child.run(command, seconds=max(seconds, 0.1), action=action, keep=(listener,))
+    ended = outliving.run(command, name=PROGRAM, seconds=max(seconds, 0.1), action=action, keep=(listener,))
     if ended.status != 0:
         raise _refusal(ended.complaint.rpartition("}: ")[2], action)
 

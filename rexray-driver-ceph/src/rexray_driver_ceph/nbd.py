@@ -140,7 +140,8 @@ class Nbd(Mapper):
         words = ["device", "map", "-t", "nbd", "--options", ",".join(options), "--cookie", wanted.image_id]
         words += [*(["--exclusive"] if exclusive else []), *(["--read-only"] if wanted.read_only else [])]
         action = f"map {wanted.spec} by rbd-nbd"
-        ended = self._cluster.attempt("rbd", *words, str(wanted.spec), action=action, seconds=max(seconds, 0.1))
+        words = [*words, str(wanted.spec)]
+        ended = self._cluster.attempt("rbd", *words, action=action, seconds=max(seconds, 0.1), leaves="rbd-nbd")
         if ended.status != 0:
             raise _refusal(ended, action)
         return Path(ended.stdout.split()[-1])

@@ -9,6 +9,7 @@ import os
 import stat
 from pathlib import Path
 
+from rexray import redaction
 from rexray.errors import InvalidRequest, NotReady, SettingsError
 from rexray.names import check_name
 from rexray_driver_ceph.settings import RbdSettings
@@ -42,7 +43,9 @@ def find(settings: RbdSettings, key: str) -> Path:
 
 def read(path: Path) -> bytes:
     """The passphrase as Ceph's programs take it from its file."""
-    return path.read_bytes().removesuffix(b"\n")
+    found = path.read_bytes().removesuffix(b"\n")
+    redaction.register(found.decode(errors="surrogateescape"), passing=True)
+    return found
 
 
 def _check(path: Path, facts: os.stat_result) -> None:

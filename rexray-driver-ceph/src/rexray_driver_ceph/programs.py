@@ -10,6 +10,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from rexray import calls
 from rexray.errors import Forbidden, NotFound, Unauthorized, Unsupported
 from rexray_driver_ceph.claims import LOCK
 from rexray_driver_ceph.cluster import Cluster
@@ -34,7 +35,7 @@ class ProgramReader:
     def images(self, pools: Sequence[Pool]) -> Iterator[Image]:
         """The images of the pools, or of every pool for RBD that this user may read, if none is named."""
         with ThreadPoolExecutor(_THREADS) as threads:
-            found = threads.map(self.image, self._specs(pools))
+            found = threads.map(calls.carried(self.image), self._specs(pools))
             yield from (image for image in found if image is not None)
 
     def image(self, spec: Spec) -> Image | None:
@@ -44,9 +45,10 @@ class ProgramReader:
         try:
             info = self._cluster.ask("rbd", "info", str(spec), action=action)
             with ThreadPoolExecutor(_THREADS) as threads:
-                metadata = threads.submit(self._metadata, spec)
-                snaps = threads.submit(self._cluster.ask, "rbd", "snap", "ls", str(spec), action=action)
-                claim = threads.submit(self._claim, spec, info["id"])
+                metadata = threads.submit(calls.carried(self._metadata), spec)
+                ask = calls.carried(self._cluster.ask)
+                snaps = threads.submit(ask, "rbd", "snap", "ls", str(spec), action=action)
+                claim = threads.submit(calls.carried(self._claim), spec, info["id"])
             # afterwards: "rbd image-meta list" is a client that has the image open itself
             status = self._cluster.ask("rbd", "status", str(spec), action=action)
             return _read(spec, info, status, metadata.result(), snaps.result(), claim.result())
@@ -78,7 +80,7 @@ class ProgramReader:
             rest = dotted.get(".".join(filter(None, (pool.name, pool.namespace))), "")
             specs += [Spec(pool, image) for image in (*image_names(name), *(image_names(rest) if rest else ()))]
         with ThreadPoolExecutor(_THREADS) as threads:
-            yield from (image for image in threads.map(self.image, specs) if image is not None)
+            yield from (image for image in threads.map(calls.carried(self.image), specs) if image is not None)
 
     def keys(self, name: str) -> tuple[str, ...]:
         """The keys of an object of the default pool, none if it is not there."""

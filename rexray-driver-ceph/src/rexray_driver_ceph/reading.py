@@ -18,9 +18,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from rexray import child
+from rexray import calls, child
 from rexray.errors import AlreadyExists, Forbidden, NotFound, RexrayError, TimedOut, Unavailable
-from rexray_driver_ceph.cluster import Cluster
+from rexray_driver_ceph.cluster import DRIVER, Cluster
 from rexray_driver_ceph.images import Image, read_brief, read_detailed
 from rexray_driver_ceph.names import Pool, Spec, dotted_names, image_names, is_place, sayable
 from rexray_driver_ceph.refusals import no_connection
@@ -179,6 +179,11 @@ class SessionReader:
             "parameters": parameters,
         }
         command = [self._python, "-I", str(_SESSION), json.dumps(question)]
+        with calls.call(calls.PLATFORM, f"session {method}", driver=DRIVER):
+            return self._answer(command, action, limit)
+
+    def _answer(self, command: Sequence[str], action: str, limit: float) -> Any:
+        settings = self._settings
         try:
             ended = child.run(command, seconds=limit + 1, action=action, most=1 << 30)
             if ended.status in _CRASHES:  # Ceph 16 with OpenSSL 3, rarely: "EVP_DecryptInit_ex failed"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import ClassVar
 
 from rexray.csi.plugin import SERVICES, CSIPlugin
@@ -82,9 +82,10 @@ class VFSPlugin(CSIPlugin):
         from rexray_driver_csi_vfs.identity import Identity
         from rexray_driver_csi_vfs.node import Node
 
-        return {
-            "Identity": Identity(),
-            "Controller": Controller(self._host),
-            "GroupController": GroupController(self._host),
-            "Node": Node(self._host),
+        makers: Mapping[str, Callable[[], object]] = {
+            "Identity": Identity,
+            "Controller": lambda: Controller(self._host),
+            "GroupController": lambda: GroupController(self._host),
+            "Node": lambda: Node(self._host),
         }
+        return {name: make() for name, make in makers.items() if name in wanted}

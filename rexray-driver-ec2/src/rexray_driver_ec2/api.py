@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from rexray import calls, redaction
 from rexray.errors import SettingsError, Unauthorized, Unavailable
 from rexray_driver_ec2.metadata import Host
 from rexray_driver_ec2.pacing import Pacer
@@ -20,6 +22,8 @@ from rexray_driver_ec2.settings import Ec2Settings
 if TYPE_CHECKING:
     import boto3
     from types_boto3_ec2 import EC2Client
+
+log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5.0
 WIDTH = 64
@@ -57,11 +61,12 @@ class Api:
         from botocore.exceptions import BotoCoreError, ClientError
         from botocore.parsers import ResponseParserError
 
-        try:
-            yield client
-        except (BotoCoreError, ClientError, ResponseParserError, KeyError, OSError) as error:
-            label = f"{action} of {what}" if what else action
-            raise translate(error, label, client.meta.endpoint_url) from error
+        with calls.call(calls.PLATFORM, action, driver="ec2"):
+            try:
+                yield client
+            except (BotoCoreError, ClientError, ResponseParserError, KeyError, OSError) as error:
+                label = f"{action} of {what}" if what else action
+                raise translate(error, label, client.meta.endpoint_url) from error
 
     def client(self, region: str = "", *, once: bool = False) -> EC2Client:
         """The client of a region, this one's if none is named; ``once`` is one that makes each call only once."""
@@ -119,8 +124,30 @@ class Api:
             client = session.client("ec2", region_name=region, endpoint_url=endpoint or None, config=config)
         retries = Retries(self._pacer, most=self._settings.max_retries, once=once)
         client.meta.events.register("before-send.ec2", retries.before_send)
+        client.meta.events.register("before-send.ec2", functools.partial(_hide_credentials, session))
+        client.meta.events.register("after-call.ec2", _tell_answer)
         client.meta.events.register("needs-retry.ec2", retries.needs_retry)  # type: ignore[arg-type]  # the answer counts
         return client
+
+
+def _hide_credentials(session: boto3.session.Session, **_: Any) -> None:
+    """Let no log show the keys that a request was just signed with: those of a role change by themselves."""
+    credentials = session.get_credentials()
+    if credentials is not None:
+        keys = credentials.get_frozen_credentials()
+        for secret in (keys.secret_key, keys.token):
+            redaction.register(secret or "", passing=True)
+
+
+def _tell_answer(event_name: str, http_response: Any, parsed: Mapping[str, Any], **_: Any) -> None:
+    """EC2's own id of the request, by which its support finds it; a refusal has it as well."""
+    if log.isEnabledFor(logging.DEBUG):
+        fields = {
+            "call": event_name.rpartition(".")[2],
+            "status": http_response.status_code,
+            "platform_request_id": parsed.get("ResponseMetadata", {}).get("RequestId", ""),
+        }
+        log.debug("answer of EC2", extra={"fields": fields})
 
 
 def _above_debug(record: logging.LogRecord) -> bool:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 from urllib.parse import urlsplit
 
+from rexray import calls, redaction
 from rexray.deadlines import within
 from rexray.errors import Busy, SettingsError, TimedOut, Unavailable
 from rexray_driver_ec2.settings import Ec2Settings
@@ -220,7 +221,7 @@ class _Service:
             )
         if answer.status != 200:
             self._refuse(answer.status, _TOKEN_PATH)
-        token = answer.text.strip()
+        token = redaction.register(answer.text.strip(), passing=True)
         if not _TOKEN.fullmatch(token):
             self.malformed(_TOKEN_PATH, "is no token")
         granted = answer.token_seconds.strip()
@@ -240,12 +241,13 @@ class _Service:
         """The service's answer, asked for once more if the first attempt failed for a reason that may pass."""
         for left in reversed(range(_TRIES)):
             try:
-                # The time limit of a socket starts anew with every byte that arrives.
-                answer = within(
-                    2 * _REQUEST_SECONDS,
-                    f"{method} {self._name}{path}",
-                    functools.partial(self._exchange, method, path, headers),
-                )
+                with calls.call(calls.PLATFORM, f"{method} instance metadata", driver="ec2"):
+                    # The time limit of a socket starts anew with every byte that arrives.
+                    answer = within(
+                        2 * _REQUEST_SECONDS,
+                        f"{method} {self._name}{path}",
+                        functools.partial(self._exchange, method, path, headers),
+                    )
             except (OSError, http.client.HTTPException, TimedOut, Busy) as error:
                 if left == 0:
                     self._unreachable(method, path, error)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rexray import redaction
 from rexray.errors import RexrayError, Unavailable
 from rexray.http import Answer, Server, basic
 from rexray_driver_scaleio.refusals import Why, refusal, why
@@ -18,6 +19,8 @@ from rexray_driver_scaleio.settings import ScaleIoSettings
 from rexray_driver_scaleio.shared import Shared
 
 _JSON = {"Accept": "application/json;version=2.0", "Content-Type": "application/json;version=2.0"}
+_LOGINS = 3
+"""How often a request is repeated with a new token: a gateway that restarts forgets them, and may do it again."""
 _VERSION = re.compile(r"([0-9]+)\.([0-9]+)")
 
 
@@ -59,16 +62,17 @@ class Gateway:
         return self._call("POST", path, action, body, once=once)
 
     def _call(self, method: str, path: str, action: str, body: object, *, once: bool = False) -> Any:
-        used = self._authorization.get()
-        try:
-            return self._once(method, path, action, body, used, once=once)
-        except RexrayError as error:
-            if why(error) is not Why.LOGGED_OUT:
-                raise
-            fresh = self._authorization.get(used)
-            if once:
-                raise
-        return self._once(method, path, action, body, fresh)
+        authorization = self._authorization.get()
+        for _ in range(_LOGINS):
+            try:
+                return self._once(method, path, action, body, authorization, once=once)
+            except RexrayError as error:
+                if why(error) is not Why.LOGGED_OUT:
+                    raise
+                authorization = self._authorization.get(authorization)
+                if once:
+                    raise
+        return self._once(method, path, action, body, authorization)
 
     def _once(
         self, method: str, path: str, action: str, body: object, authorization: str, *, once: bool = False
@@ -90,11 +94,11 @@ class Gateway:
         user, password = self._settings.user_name, self._settings.password.reveal()
         answer = self._send("GET", "/api/login", {"Authorization": basic(user, password)}, None)
         if answer.status == 200 and (token := _text(answer)):
-            return basic(user, token)
+            return basic(user, redaction.register(token, passing=True))
         body = {"username": user, "password": password}
         other = self._send("POST", "/rest/auth/login", {}, body)
         if other.status == 200 and (token := _text(other, "access_token")):
-            return f"Bearer {token}"
+            return f"Bearer {redaction.register(token, passing=True)}"
         refused = other if other.status in (401, 403) else answer
         if refused.status < 300:
             raise Unavailable("login: this is no gateway of ScaleIO's: check scaleio.endpoint ($GOSCALEIO_ENDPOINT)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 from rexray.errors import RexrayError
@@ -22,25 +23,38 @@ class Shared(Generic[T]):
         self._ask = ask
         self._lock = threading.Lock()
         self._found: T | None = None
-        self._tries = 0
-        self._failure: RexrayError | None = None
+        self._asked: Future[T] | None = None
 
     def get(self, ended: T | None = None) -> T:
         """The answer, asked for anew if there is none, or still the one that has ``ended``."""
-        tries = self._tries
-        with self._lock:
-            if self._found is not None and self._found is not ended:
-                return self._found
-            if self._failure is not None and self._tries != tries:
-                raise _again(self._failure)
-            try:
-                self._found, self._failure = self._ask(), None
-            except RexrayError as error:
-                self._failure = error
-                raise
-            finally:
-                self._tries += 1
-            return self._found
+        while True:
+            with self._lock:
+                if self._found is not None and self._found is not ended:
+                    return self._found
+                others = self._asked
+                if others is None:
+                    mine = self._asked = Future()
+            if others is None:
+                return self._answer(mine)
+            failure = others.exception()  # waits, and for this one try only, however many others begin one after it
+            if failure is None:
+                return others.result()
+            if isinstance(failure, RexrayError):
+                raise _again(failure)
+
+    def _answer(self, mine: Future[T]) -> T:
+        """Ask, and tell those who wait."""
+        try:
+            found = self._ask()
+        except BaseException as error:
+            with self._lock:
+                self._asked = None
+            mine.set_exception(error)
+            raise
+        with self._lock:  # before anybody is told, who may find soon that it has ended
+            self._found, self._asked = found, None
+        mine.set_result(found)
+        return found
 
 
 def _again(error: RexrayError) -> RexrayError:

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from rexray import child, faults
+from rexray import calls, child, faults
 from rexray.errors import RexrayError, SettingsError, Unauthorized, Unavailable
 from rexray_driver_xtremio.notes import Login, Notes
 from rexray_driver_xtremio.paths import has_devices, names_in, text
@@ -102,7 +102,8 @@ class Sessions:
             return {}
         child.need("iscsiadm", PACKAGE)
         with self._notes.changing_logins(until) as fd, ThreadPoolExecutor(min(len(missing), _AT_ONCE)) as threads:
-            errors = threads.map(lambda portal: self._attempt(portal, until, fd), missing)
+            attempt = calls.carried(self._attempt)
+            errors = threads.map(lambda portal: attempt(portal, until, fd), missing)
             return {portal: error for portal, error in zip(missing, errors, strict=True) if error is not None}
 
     def let_go_idle(self, until: float) -> None:
@@ -113,7 +114,8 @@ class Sessions:
         if self._notes.logins():
             with self._notes.changing_logins(until), ThreadPoolExecutor(_AT_ONCE) as threads:
                 logins = self._notes.logins()
-                list(threads.map(lambda key: self._end(key, logins[key], until), logins))
+                end = calls.carried(self._end)
+                list(threads.map(lambda key: end(key, logins[key], until), logins))
 
     def _end(self, key: str, login: Login, until: float) -> None:
         try:

@@ -1,16 +1,21 @@
 """A frozen filesystem must not stay frozen because the process that froze it was killed.
 
 FIFREEZE lasts until FITHAW, whoever dies meanwhile (ioctl_fsfreeze in linux/fs.h, fsfreeze(8)), and every writer hangs.
-So a small program waits beside each freeze, and thaws when the pipe from this process ends without a word.
+So a small program waits beside each freeze, and thaws when the pipe from this process ends without a word. It outlives
+the service that it is part of, too: one that systemd ended along with the rest would thaw nothing.
 """
 
 from __future__ import annotations
 
-import subprocess
 import threading
+from typing import TYPE_CHECKING
 
-from rexray import child
+from rexray import child, outliving
 
+if TYPE_CHECKING:
+    import subprocess
+
+_BEGIN_SECONDS = 10.0
 _SCRIPT = 'read -r word || exec "$0" --unfreeze "$1"'
 
 
@@ -27,13 +32,11 @@ class ThawGuards:
         with self._lock:
             if place in self._guards:
                 return False
-            self._guards[place] = subprocess.Popen(
+            self._guards[place] = outliving.start(
                 ["/bin/sh", "-c", _SCRIPT, program, place],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                cwd="/",
-                start_new_session=True,
+                name="thaw-guard",
+                seconds=_BEGIN_SECONDS,
+                action=f"have {place!r} thawed should this process be killed",
             )
             return True
 

@@ -15,6 +15,9 @@ def service() -> None:
     """The service controller."""
 
 
+service.add_target("initsys", "rexray_server.hosts.cli:initsys")
+
+
 @service.command("start", cls=Command)
 @click.option("-f", "--foreground", is_flag=True, help="Run in the foreground and log to standard error.")
 @click.option("--nopid", is_flag=True, help="Write no PID file.")
@@ -52,7 +55,15 @@ def stop() -> None:
     click.echo(daemon.stop(current_app().paths))
 
 
-@service.command("restart", cls=Command, aliases=("reload", "force-reload"))
+@service.command("reload", cls=Command)
+def reload() -> None:
+    """Have the service read its settings anew; a wrong one changes nothing and is told here."""
+    from rexray_server import daemon
+
+    click.echo(daemon.reload(current_app().paths))
+
+
+@service.command("restart", cls=Command, aliases=("force-reload",))
 def restart() -> None:
     """Stop the service if it runs, and start it."""
     from rexray_server import daemon
@@ -65,7 +76,7 @@ def restart() -> None:
 
 @service.command("status", cls=Command)
 def status() -> None:
-    """Print whether the service runs; exit status 0 running, 1 dead with a PID file, 3 stopped."""
+    """Print whether the service runs, and its modules; exit status 0 running, 1 dead with a PID file, 3 stopped."""
     from rexray_server import daemon
 
     code, line = daemon.status(current_app().paths)

@@ -9,7 +9,7 @@ import os
 import pwd
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from rexray.csi.settings import Endpoint, parse_endpoint
@@ -21,12 +21,15 @@ _LAST_ID = 2**32 - 2
 """The highest user or group id; the one above it means none (chown(2))."""
 
 
-def endpoint_to_serve(text: str) -> Endpoint:
-    """The endpoint with an absolute path, short enough to listen at; ``SettingsError`` if there is none."""
+def endpoint_to_serve(text: str, base: Path | None = None) -> Endpoint:
+    """The endpoint with an absolute path, short enough to listen at; ``SettingsError`` if there is none.
+
+    A relative path is below ``base``, by default below the working directory.
+    """
     endpoint = parse_endpoint(text)
     if endpoint.path is None:
         return endpoint
-    path = endpoint.path.absolute()
+    path = (base or Path.cwd()) / endpoint.path
     if len(os.fsencode(path)) > _PATH_BYTES:
         raise SettingsError(f"endpoint {path}: a socket's path has at most {_PATH_BYTES} bytes")
     return Endpoint(path=path)
@@ -46,15 +49,15 @@ def listen(endpoint: Endpoint, *, mode: int, user: str, group: str) -> socket.so
     except OSError as error:
         raise SettingsError(f"endpoint {path}: its directory cannot be made: {error.strerror}") from None
     _take_over(path)
-    # Bound under another name and renamed once it listens: nobody ever meets it half made.
+    # Bound under another name and renamed once it listens: nobody ever meets it half made, and before it listens
+    # nobody can connect, whatever its mode is then (connect(2)).
     fresh = path.with_name(f".{os.getpid()}")
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with contextlib.suppress(FileNotFoundError):
             fresh.unlink()
         try:
-            with _umask(0o177):
-                listener.bind(os.fspath(fresh))
+            listener.bind(os.fspath(fresh))
         except OSError as error:
             raise SettingsError(f"endpoint {path}: cannot listen: {error.strerror or error}") from None
         try:
@@ -70,6 +73,26 @@ def listen(endpoint: Endpoint, *, mode: int, user: str, group: str) -> socket.so
             fresh.unlink()
         raise
     return listener
+
+
+def change_access(endpoint: Endpoint, *, mode: int, user: str, group: str) -> Callable[[], None]:
+    """Give the file of a socket that this process serves another owner and mode; what takes that back."""
+    path = endpoint.path
+    if path is None:
+        return lambda: None
+    before = path.stat()
+    owner = _user_id(user), _group_id(group)
+
+    def undo() -> None:
+        os.chown(path, before.st_uid, before.st_gid)
+        os.chmod(path, stat.S_IMODE(before.st_mode))
+
+    try:
+        os.chown(path, *owner)
+        os.chmod(path, mode)
+    except OSError as error:
+        raise SettingsError(f"endpoint {path}: its owner and mode cannot be set: {error.strerror}") from None
+    return undo
 
 
 def withdraw(endpoint: Endpoint) -> None:
@@ -157,12 +180,3 @@ def _numeric_id(digits: str) -> int:
     if number > _LAST_ID:
         raise ValueError(digits)
     return number
-
-
-@contextlib.contextmanager
-def _umask(mask: int) -> Iterator[None]:
-    before = os.umask(mask)
-    try:
-        yield
-    finally:
-        os.umask(before)

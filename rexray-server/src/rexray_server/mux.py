@@ -45,12 +45,9 @@ class Multiplexer:
     async def start(self, listener: socket.socket) -> None:
         """Begin to accept."""
         loop = asyncio.get_running_loop()
-        if listener.family == socket.AF_UNIX:
-            self._server = await loop.create_unix_server(
-                lambda: Connection(self), sock=listener, backlog=socket.SOMAXCONN
-            )
-        else:
-            self._server = await loop.create_server(lambda: Connection(self), sock=listener, backlog=socket.SOMAXCONN)
+        # For unix sockets too: create_unix_server would remove the socket's file when it closes, since Python 3.13,
+        # and that is the endpoint's to decide.
+        self._server = await loop.create_server(lambda: Connection(self), sock=listener, backlog=socket.SOMAXCONN)
 
     def stop_accepting(self) -> None:
         """Take no new connection and no new request."""

@@ -17,8 +17,17 @@ def rexray_commands() -> Sequence[CommandSpec]:
         "restart": "Restart the service",
         "status": "Print whether the service runs",
     }
+    host_verbs = {
+        "install": "Install the service on this host",
+        "uninstall": "Remove the service from this host",
+    }
     return [
         CommandSpec(name="service", help="The service controller", target="rexray_server.cli:service"),
+        CommandSpec(name="deploy", help="What runs REX-Ray elsewhere", target="rexray_server.deploy.cli:deploy"),
+        *(
+            CommandSpec(name=name, help=text, target=f"rexray_server.hosts.cli:{name}")
+            for name, text in host_verbs.items()
+        ),
         *(
             CommandSpec(name=name, help=text, target=f"rexray_server.cli:{name}", hidden=True)
             for name, text in verbs.items()
@@ -30,6 +39,8 @@ def rexray_commands() -> Sequence[CommandSpec]:
 def rexray_settings() -> Sequence[type]:
     """The settings of the daemon."""
     from rexray.csi.settings import CSISettings
+    from rexray_server.log_settings import LogSettings
+    from rexray_server.monitoring.settings import MonitoringSettings
     from rexray_server.settings import ServerSettings
 
-    return [CSISettings, ServerSettings]
+    return [CSISettings, LogSettings, MonitoringSettings, ServerSettings]

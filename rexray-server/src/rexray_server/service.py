@@ -1,4 +1,4 @@
-"""The daemon itself: which parts there are, how they start, reload and stop."""
+"""The daemon itself: its modules, the signals that it hears, and whom it tells how it is."""
 
 from __future__ import annotations
 
@@ -8,143 +8,247 @@ import logging
 import os
 import resource
 import signal
-import tempfile
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+import time
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 from rexray.core_settings import CoreSettings
-from rexray.csi.local import LocalCaller
-from rexray.csi.plugin import CSIPlugin
-from rexray.csi.settings import CSISettings, Endpoint
-from rexray.csi.volumes import CSIVolumes
-from rexray.drivers import VolumeDriver
-from rexray.errors import NotInstalled, RexrayError, SettingsError
+from rexray.errors import InvalidRequest, RexrayError
 from rexray.paths import Paths
 from rexray.registry import registry
 from rexray.services import check_files
 from rexray.settings import Sources
-from rexray_server import endpoint as endpoints
-from rexray_server import logs
-from rexray_server.csi.pipeline import Pipeline, parse_plugin_info
-from rexray_server.csi.server import make_server
-from rexray_server.docker.app import DockerApplication
-from rexray_server.mux import Multiplexer
-from rexray_server.settings import ServerSettings, refuse_other_volume_drivers, refuse_unsupported
+from rexray_server import activation, board, logs, modules, reloading
+from rexray_server.board import Board, Reloaded
+from rexray_server.log_settings import LogSettings
+from rexray_server.module import Ground, RunningModule
+from rexray_server.modules import Module, Plan
+from rexray_server.monitoring.monitor import Monitoring
+from rexray_server.monitoring.settings import MonitoringSettings
+from rexray_server.monitoring.state import READY, ModuleState
+from rexray_server.notify import Notifier
+from rexray_server.specs import SpecFiles
+from rexray_server.stocks import stock_of
+from rexray_server.threads import in_thread, pauses
 
 log = logging.getLogger(__name__)
 
-THREADS = 64
-"""Calls at once for each protocol; the next ones wait for a thread."""
-DRAIN_SECONDS = 10.0
-"""How long a stop waits for calls under way."""
-_RELOADABLE = frozenset({"spec_validation", "serial", "serial_timeout", "plugin_info"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Configuration:
-    """The settings of one start or reload."""
-
-    core: CoreSettings
-    csi: CSISettings
-    server: ServerSettings
-
-    @classmethod
-    def load(cls, sources: Sources) -> Configuration:
-        """All settings of the daemon, checked; ``SettingsError`` if one of them is wrong."""
-        if sources.files:
-            check_files(sources)
-        refuse_unsupported(sources.environ)
-        loaded = cls(
-            core=sources.load(CoreSettings), csi=sources.load(CSISettings), server=sources.load(ServerSettings)
-        )
-        if loaded.server.plugin_info:
-            parse_plugin_info(loaded.server.plugin_info)
-        return loaded
-
-
-def choose_plugin(config: Configuration, sources: Sources) -> CSIPlugin:
-    """The CSI plug-in that the settings name; its ``NotInstalled`` says what to install."""
-    plugin = registry().csi_plugin(config.server.plugin)
-    viability = plugin.viable()
-    if not viability.ok:
-        raise NotInstalled(f"CSI plug-in {plugin.name!r} cannot work here: {viability.reason}")
-    refuse_other_volume_drivers(config.core.volume_drivers, plugin.docker_driver)
-    return plugin.make(sources)
+BEAT_SECONDS = 1.0
+"""How often the event loop notes that it turns."""
+LIFELESS_SECONDS = 15.0
+"""Without such a note for so long, it does not."""
 
 
 class Service:
     """One daemon. ``reread`` gives the sources anew for a reload."""
 
     def __init__(self, sources: Sources, paths: Paths, *, reread: Callable[[], Sources]) -> None:
-        self._config = Configuration.load(sources)
         self._paths = paths
         self._reread = reread
-        self._plugin = choose_plugin(self._config, sources)
-        self.endpoint = endpoints.endpoint_to_serve(self._config.csi.endpoint_or_default(paths))
+        self._base = Path.cwd()
+        self._notifier = Notifier.from_environ(os.environ)
+        self._found = self._find(sources)
+        self._running: dict[str, RunningModule] = {}
+        self._reloaded = Reloaded()
+        self._beat = time.monotonic()
+        self._beside: set[asyncio.Task[None]] = set()
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._retries: dict[str, asyncio.Task[None]] = {}
+        self._monitoring = Monitoring(
+            sources.load(MonitoringSettings), self.states, self._is_alive, stocks=self._stocks
+        )
+        self._ground = Ground(
+            paths=paths,
+            specs=SpecFiles(paths),
+            passed=activation.take(os.environ),
+            make_pool=self._monitoring.pool,
+            changed=self._tell,
+            repaired=self._monitoring.repaired,
+        )
 
-    def run(self, ready: Callable[[], None]) -> None:
-        """Serve until a signal says stop; ``ready`` is called when connections are answered."""
+    def _find(self, sources: Sources) -> tuple[Module, ...]:
+        if sources.files:
+            check_files(sources)
+        return modules.find(sources, self._paths, self._base)
+
+    def states(self) -> list[ModuleState]:
+        """How each module is, sorted by name."""
+        return [module.told() for module in self._sorted()]
+
+    def board(self) -> Board:
+        """All that ``rexray service`` may ask."""
+        found = self._sorted()
+        return Board(
+            pid=os.getpid(),
+            modules=tuple(module.told() for module in found),
+            speaks=tuple(module.plan.speaks if module.plan else module.module.settings.type for module in found),
+            reloaded=self._reloaded,
+        )
+
+    def run(self, ready: Callable[[Board], None]) -> None:
+        """Serve until a signal says stop; ``ready`` is called when every module is started or given up for now."""
         asyncio.run(self._serve(ready))
 
-    async def _serve(self, ready: Callable[[], None]) -> None:
+    async def _serve(self, ready: Callable[[Board], None]) -> None:
         _allow_many_connections()
         registry().load_observers()
-        self._plugin.start()
-        with contextlib.ExitStack() as stack:
-            stack.callback(self._plugin.close)
-            private = _private_socket(self._paths, stack)
-            calls, requests = ThreadPoolExecutor(THREADS, "csi"), ThreadPoolExecutor(THREADS, "docker")
-            for pool in (calls, requests):
-                stack.callback(pool.shutdown, wait=False, cancel_futures=True)
-            pipeline = Pipeline(self._plugin, self._config.server)
-            volumes = self._volumes(pipeline)
-            server = make_server(pipeline.handlers, Endpoint(path=private).target, calls)
-            private.chmod(0o600)
-            application = DockerApplication(volumes, scope=self._scope()) if volumes else None
-            mux = Multiplexer(application=application, grpc_path=str(private), executor=requests)
-            settings = self._config.server
-            listener = endpoints.listen(
-                self.endpoint, mode=settings.socket_mode, user=settings.user, group=settings.group
-            )
-            stack.callback(listener.close)
-            stack.callback(endpoints.withdraw, self.endpoint)
-            stop = self._handle_signals(pipeline)
-            server.start()
-            await mux.start(listener)
-            self._announce(volumes is not None)
-            if volumes is not None:
-                requests.submit(_recover, volumes)
-            ready()
-            reason = await stop
-            log.info("stopping", extra={"fields": {"signal": reason}})
-            endpoints.withdraw(self.endpoint)
-            mux.stop_accepting()
-            await asyncio.to_thread(server.stop(DRAIN_SECONDS).wait)
-            await mux.drain(DRAIN_SECONDS)
+        stop, reload = self._handle_signals()
+        self._do(self._note_beats())
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(board.remove, self._paths)
+            stack.callback(self._monitoring.close)
+            stack.push_async_callback(self._stop_all)
+            self._monitoring.start()
+            await stack.enter_async_context(self._notifier.watched())
+            starting = asyncio.create_task(self._start_all())
+            either: set[asyncio.Future[Any]] = {starting, stop}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                self._notifier.ready(self._status())
+                ready(self.board())
+                self._do(self._reload_when(reload))
+            log.info("stopping", extra={"fields": {"signal": await stop}})
+            starting.cancel()
+            self._notifier.stopping()
         log.info("stopped")
 
-    def _volumes(self, pipeline: Pipeline) -> VolumeDriver | None:
-        """Docker's view of the plug-in; it needs both halves of CSI."""
-        if self._config.server.no_docker or self._config.server.mode:
-            return None
-        own = self._plugin.volume_driver()
-        return own or CSIVolumes(self._config.csi, caller=LocalCaller(pipeline.handlers), paths=self._paths)
+    # Starting
 
-    def _scope(self) -> str:
-        """What Docker's swarm may think: a volume that only some nodes can reach is not the same on every node."""
-        return "local" if "VOLUME_ACCESSIBILITY_CONSTRAINTS" in self._plugin.offered else "global"
+    async def _start_all(self) -> None:
+        """Start every module, or raise why none can be started; one that is configured wrongly stops them all."""
+        self._ground.specs.tidy([module.name for module in self._found] + ["rexray"])
+        self._running = {module.key: RunningModule(module, self._ground) for module in self._found}
+        self._tell()
+        errors = await asyncio.gather(*map(self._start, self._running.values()))
+        faults = [error for error in errors if error is not None]
+        wrong = next((error for error in faults if isinstance(error, _Wrong)), None)
+        if wrong is not None or len(faults) == len(self._running):
+            raise (wrong or faults[0]).__cause__ or faults[0]
+        for module, error in zip(self._running.values(), errors, strict=True):
+            if error is not None:
+                module.give_up(str(error.__cause__))
+                self._retry(module)
 
-    def _announce(self, docker: bool) -> None:
-        message = "multiplexed csi+docker endpoint" if docker else "csi endpoint"
-        log.info(message, extra={"fields": {"sockFile": self.endpoint, "plugin": self._plugin.name}})
-        if self.endpoint.path is None and self.endpoint.host not in ("127.0.0.1", "::1", "localhost"):
-            log.warning("the endpoint is open to the network without TLS", extra={"fields": {"at": self.endpoint}})
+    async def _start(self, module: RunningModule) -> _Failed | None:
+        try:
+            plan = await self._plan(module.module)
+        except InvalidRequest as error:
+            return _chained(_Wrong(), error)
+        except (RexrayError, OSError) as error:
+            return _chained(_Failed(), error)
+        try:
+            await module.start(plan)
+        except (RexrayError, OSError) as error:
+            return _chained(_Failed(), error)
+        return None
 
-    def _handle_signals(self, pipeline: Pipeline) -> asyncio.Future[str]:
+    async def _plan(self, module: Module) -> Plan:
+        return await in_thread("plan", lambda: modules.plan(module))
+
+    def _retry(self, module: RunningModule, first: float = 1.0) -> None:
+        """Start it again now and then, until that succeeds."""
+        self._end_retry(module)
+        self._retries[module.module.key] = self._do(self._start_later(module, first))
+
+    def _end_retry(self, module: RunningModule) -> None:
+        task = self._retries.pop(module.module.key, None)
+        if task is not None:
+            task.cancel()
+
+    async def _start_later(self, module: RunningModule, first: float) -> None:
+        for pause in pauses(first):
+            await asyncio.sleep(pause)
+            failed = await self._start(module)
+            if failed is None:
+                log.info("module started after all", extra={"fields": {"module": module.module.name}})
+                return
+            if str(failed.__cause__) != module.reason:
+                module.give_up(str(failed.__cause__))
+
+    # Reloading
+
+    async def _reload_when(self, asked: asyncio.Event) -> None:
+        while True:
+            await asked.wait()
+            asked.clear()
+            await self._reload()
+
+    async def _reload(self) -> None:
+        """Take over what the settings say now; a wrong one changes nothing."""
+        began, error = time.monotonic_ns(), ""
+        self._notifier.reloading()
+        try:
+            sources = await in_thread("reload", self._reread)
+            for settings in (CoreSettings, LogSettings):
+                sources.load(settings)
+            found = self._find(sources)
+            changes = await reloading.prepare(found, self._running, self._ground)
+        except (RexrayError, OSError) as refused:
+            error = " ".join(str(refused).split())
+            log.error("reload refused, nothing changed", extra={"fields": {"error": error}})
+        except Exception as fault:  # a fault of ours or of a plug-in's, while everything is as it was
+            error = f"internal error: {type(fault).__name__}: see the log of rexray"
+            log.exception("reload refused, nothing changed")
+        else:
+            logs.apply(sources)
+            await self._commit(found, changes)
+            log.info("reloaded", extra={"fields": changes.fields()})
+        self._monitoring.reloaded(ok=not error)
+        self._reloaded = Reloaded(began=began, error=error)
+        self._tell()
+        self._notifier.ready(self._status())
+
+    async def _commit(self, found: Sequence[Module], changes: reloading.Changes) -> None:
+        await reloading.commit(changes)
+        for gone in changes.removed:
+            self._end_retry(gone)
+            gone.shut()
+            self._leaving.add(leaving := self._do(gone.stop()))
+            leaving.add_done_callback(self._leaving.discard)
+        known = {running.module.key: running for running in [*self._running.values(), *changes.added]}
+        self._running = {module.key: known[module.key] for module in found}
+        for failed, module in changes.failed:
+            failed.module = module
+            self._retry(failed, first=0.01)
+
+    # Telling
+
+    def _tell(self) -> None:
+        """Say how the modules are to those who read the board, and to the service manager."""
+        try:
+            board.write(self._paths, self.board())
+        except OSError as error:
+            log.warning("the state of the modules cannot be written", extra={"fields": {"error": str(error)}})
+        self._notifier.status(self._status())
+
+    def _status(self) -> str:
+        states = self.states()
+        ready = sum(state.ready for state in states)
+        told = [f"{state.name}: {state.state}: {state.reason}" for state in states if state.state != READY]
+        return "; ".join([f"{ready} of {len(states)} modules ready", *told])
+
+    def _is_alive(self) -> bool:
+        return time.monotonic() - self._beat < LIFELESS_SECONDS
+
+    async def _note_beats(self) -> None:
+        while True:
+            self._beat = time.monotonic()
+            await asyncio.sleep(BEAT_SECONDS)
+
+    def _stocks(self) -> list[Any]:
+        return [stock_of(module.backend, self._paths) for module in self._sorted() if module.backend is not None]
+
+    def _sorted(self) -> list[RunningModule]:
+        return sorted(self._running.values(), key=lambda module: module.module.name)
+
+    # Ending
+
+    def _handle_signals(self) -> tuple[asyncio.Future[str], asyncio.Event]:
         loop = asyncio.get_running_loop()
         stop: asyncio.Future[str] = loop.create_future()
+        reload = asyncio.Event()
 
         def ask(name: str) -> None:
             if not stop.done():
@@ -152,28 +256,33 @@ class Service:
 
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             loop.add_signal_handler(number, ask, number.name)
-        loop.add_signal_handler(signal.SIGHUP, self._reload, pipeline)
-        return stop
+        loop.add_signal_handler(signal.SIGHUP, reload.set)
+        return stop, reload
 
-    def _reload(self, pipeline: Pipeline) -> None:
-        """Take over what can change while calls run; a wrong setting changes nothing."""
-        try:
-            fresh = Configuration.load(self._reread())
-        except SettingsError as error:
-            log.error("reload refused, nothing changed", extra={"fields": {"error": str(error)}})
-            return
-        before = self._config
-        changed = {
-            field.name
-            for field in fields(ServerSettings)
-            if getattr(fresh.server, field.name) != getattr(before.server, field.name)
-        }
-        logs.configure(fresh.core.effective_log_level)
-        pipeline.settings = fresh.server
-        restart = sorted(changed - _RELOADABLE) + (["endpoint"] if fresh.csi != before.csi else [])
-        self._config = fresh
-        taken = {"changed": ",".join(sorted(changed & _RELOADABLE)) or "nothing"}
-        log.info("reloaded", extra={"fields": taken | ({"needsRestart": ",".join(restart)} if restart else {})})
+    async def _stop_all(self) -> None:
+        for module in self._running.values():
+            self._end_retry(module)
+        await asyncio.gather(*(module.stop() for module in self._running.values()), *self._leaving)
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Do it beside everything else; the end of the loop cancels it."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+        return task
+
+
+class _Failed(Exception):
+    """A module did not start; its cause says why."""
+
+
+class _Wrong(_Failed):
+    """A module is configured wrongly."""
+
+
+def _chained(failed: _Failed, cause: Exception) -> _Failed:
+    failed.__cause__ = cause
+    return failed
 
 
 def _allow_many_connections() -> None:
@@ -181,36 +290,3 @@ def _allow_many_connections() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _recover(volumes: VolumeDriver) -> None:
-    """Put right what a crash left; it runs beside the first requests, for each volume under that volume's lock."""
-    try:
-        for line in volumes.recover():
-            log.info("recovery", extra={"fields": {"found": line}})
-    except RexrayError as error:
-        log.warning("recovery", extra={"fields": {"error": str(error)}})
-
-
-def _private_socket(paths: Paths, stack: contextlib.ExitStack) -> Path:
-    """The gRPC server's own socket, in a directory of this process that nobody else can enter."""
-    paths.run.mkdir(parents=True, exist_ok=True, mode=0o755)
-    base = paths.run if len(os.fsencode(paths.run)) < 70 else None
-    for stale in paths.run.glob("csi-*"):
-        _remove_if_dead(stale)
-    directory = Path(tempfile.mkdtemp(prefix=f"csi-{os.getpid()}-", dir=base))
-    stack.callback(_remove, directory)
-    return directory / "grpc.sock"
-
-
-def _remove_if_dead(directory: Path) -> None:
-    """Remove the private directory of a process that is gone."""
-    pid = directory.name.split("-")[1]
-    if pid.isdigit() and not Path("/proc", pid).exists():
-        _remove(directory)
-
-
-def _remove(directory: Path) -> None:
-    (directory / "grpc.sock").unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        directory.rmdir()

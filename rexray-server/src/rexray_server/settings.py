@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from rexray.errors import SettingsError
 from rexray.settings import setting
+from rexray.settings_unknown import refuse_variables
 
 BRIDGE = "libstorage"
 """The CSI plug-in that bridges to storage drivers."""
@@ -78,6 +79,13 @@ class ServerSettings:
         help="Replaces what the plug-in says of itself: NAME,VERSION[,KEY=VALUE...]",
     )
 
+    start_timeout: float = setting(
+        10.0,
+        key="rexray.module.startTimeout",
+        duration=True,
+        help="How long a module's start may take before the service goes on without waiting for it",
+    )
+
     @property
     def plugin(self) -> str:
         """The CSI plug-in to serve: in native mode the bridge's name means the default native plug-in."""
@@ -90,8 +98,9 @@ class ServerSettings:
 
 
 def refuse_unsupported(environ: Mapping[str, str] | None = None) -> None:
-    """Refuse gocsi's variables that this version does not honour, rather than ignore them."""
+    """Refuse the original's and gocsi's variables that this version does not honour, rather than ignore them."""
     given = os.environ if environ is None else environ
+    refuse_variables(given)
     found = sorted(name for name in given if name.startswith(_ETCD) and given[name])
     if found:
         raise SettingsError(f"${found[0]}: locks in etcd are not supported: unset it; locks are kept on this host")

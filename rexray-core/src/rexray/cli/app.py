@@ -52,6 +52,10 @@ class App:
         from rexray.settings import Sources, read_files
 
         sources = Sources(files=read_files(self.paths.config_files, self.config), flags=self.flags)
+        if any(name.startswith(("REXRAY_", "LIBSTORAGE", "X_CSI_")) for name in sources.environ):
+            from rexray.settings_unknown import warn_of_variables
+
+            warn_of_variables(sources.environ)
         if any(content for _, content in sources.files):
             from rexray.services import check_files
 

@@ -173,8 +173,22 @@ def _take_setting_flag(app: App, error: NoSuchOption, args: list[str]) -> list[s
             else:
                 raise click.BadOptionUsage(name, f"Option {name!r} requires an argument.", ctx=error.ctx)
         app.flags[option.flags[0]] = value
+        if option.secret:
+            _warn_of_secret(name, option.env[0], value)
         return args[:index] + rest
     raise error
+
+
+def _warn_of_secret(flag: str, variable: str, value: str) -> None:
+    """Say that a secret on the command line is none; where it is, is no secret."""
+    import logging
+
+    from rexray.secret_sources import is_source
+
+    if not is_source(value):
+        logging.getLogger(__name__).warning(
+            "%s: every user of this host can read it on the command line: say file:/path, or set $%s", flag, variable
+        )
 
 
 def _flags_of(ctx: click.Context | None) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from rexray import services
+from rexray import modules, services
 from rexray.cli.app import all_settings
 from rexray.cli.base import Group, current_app
 from rexray.cli.output import Row, emit, is_plain
@@ -28,9 +28,11 @@ def config() -> None:
 
 @config.command()
 @click.option("--all", "every", is_flag=True, help="Also the settings that nobody has set.")
-def show(every: bool) -> None:
+@click.option("--module", help="As they hold for the module of the service that has this name.")
+def show(every: bool, module: str | None) -> None:
     """Print the settings that are not left at their defaults, and where each is set; secret values are hidden."""
-    sources = services.scoped(current_app().sources)
+    sources = current_app().sources
+    sources = services.scoped(modules.scoped(sources, module) if module else sources)
     rows = [
         _row(found)
         for settings in all_settings()
@@ -55,21 +57,25 @@ def _row(found: Effective) -> Row:
 @config.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 def check(file: Path | None) -> None:
-    """Check the configuration files that are read, or one FILE by itself, and list all that is wrong in them.
+    """Check the configuration files and the variables that are read, or one FILE by itself, and list all that is wrong.
 
     Nothing else is done. The exit status is 1 if anything is wrong.
     """
     from rexray.secret_sources import warn_if_readable
     from rexray.settings_check import check as check_files
     from rexray.settings_check import literal_secrets
-    from rexray.settings_files import existing
+    from rexray.settings_files import Finding, existing
+    from rexray.settings_renamed import wrong_variables
+    from rexray.settings_unknown import unread_variables
 
     app = current_app()
     paths = existing([], file) if file else existing(app.paths.config_files, app.config)
-    if not paths:
+    variables = {} if file else wrong_variables(os.environ)
+    if not paths and not variables:
         looked = ", ".join(str(path) for path in app.paths.config_files)
         raise NotFound(f"there is no configuration file; looked for {looked}")
     findings = check_files(paths)
+    findings += [Finding(file="the environment", place=None, key=key, message=variables[key]) for key in variables]
     if is_plain():
         for finding in findings:
             click.echo(finding)
@@ -90,6 +96,8 @@ def check(file: Path | None) -> None:
             ),
             WRONG,
         )
+    for message in () if file else unread_variables(os.environ):
+        click.echo(message, err=True)
     for path in literal_secrets(paths):
         warn_if_readable(str(path))
     if findings:

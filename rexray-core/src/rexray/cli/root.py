@@ -27,6 +27,9 @@ CORE_COMMANDS = (
 
 SERVER_COMMANDS = (
     CommandSpec(name="service", help="The service controller", target=""),
+    CommandSpec(name="deploy", help="What runs REX-Ray elsewhere", target=""),
+    CommandSpec(name="install", help="Install the service on this host", target=""),
+    CommandSpec(name="uninstall", help="Remove the service from this host", target=""),
     CommandSpec(name="start", help="Start the service", target="", hidden=True),
     CommandSpec(name="stop", help="Stop the service", target="", hidden=True),
     CommandSpec(name="restart", help="Restart the service", target="", hidden=True),
@@ -37,7 +40,22 @@ SERVER_COMMANDS = (
 SERVER_PLUGIN = "server"
 """The entry point that brings them."""
 
-_ORDER = ("volume", "snapshot", "device", "driver", "service", "csi", "policy", "config", "env", "version", "help")
+_ORDER = (
+    "volume",
+    "snapshot",
+    "device",
+    "driver",
+    "service",
+    "install",
+    "uninstall",
+    "deploy",
+    "csi",
+    "policy",
+    "config",
+    "env",
+    "version",
+    "help",
+)
 
 
 class Root(Group):

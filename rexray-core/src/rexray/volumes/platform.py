@@ -7,7 +7,7 @@ driver by its own name or alias.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,10 +16,15 @@ from rexray.core_settings import CoreSettings
 from rexray.drivers import Driver, NodeDriver, OSDriver, StorageDriver
 from rexray.errors import InvalidRequest, NotInstalled, PluginError
 from rexray.registry import registry
+from rexray.scopes import MODULES, name_of
 from rexray.services import Service
-from rexray.settings import Sources
+from rexray.settings import Sources, options_of
 
 D = TypeVar("D", bound=Driver)
+_CHOICES = tuple(
+    key for option in options_of(CoreSettings) if option.name in ("service", "storage_drivers") for key in option.keys
+)
+"""The keys that choose a platform."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +65,25 @@ def service_platform(service: Service) -> Platform:
 def find_service(sources: Sources) -> Service:
     """The service to use: the configured one, or a storage driver where none is configured."""
     name = services.choose(sources)
-    return services.load(sources, name) if name else Service(driver=_storage_name(sources), sources=sources)
+    if name:
+        return services.load(sources, name)
+    driver = _storage_name(sources)
+    classes = (registry().storage_driver(driver).settings, registry().node_driver(driver).settings)
+    return Service(driver=driver, sources=sources, name=own_name(sources, classes, _CHOICES))
+
+
+def own_name(sources: Sources, classes: Iterable[type | None], further: Collection[str] = ()) -> str:
+    """What is kept on this host for a module is kept by this name, which is no service's; empty, and it is the host's.
+
+    A module that nests settings of these classes, or one of the ``further`` keys, has a platform of its own: a volume
+    of one name there is another volume than elsewhere.
+    """
+    options = [option for found in classes if found for option in options_of(found)]
+    keys = {key.lower() for option in options for key in option.keys} | {key.lower() for key in further}
+    for scope in sources.scopes:
+        if scope.startswith(MODULES) and any(scope + key in content for _, content in sources.files for key in keys):
+            return f"module.{name_of(scope, MODULES)}"
+    return ""
 
 
 def _storage_name(sources: Sources) -> str:

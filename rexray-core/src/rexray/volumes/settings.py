@@ -12,11 +12,8 @@ MAKEABLE = ("ext4", "xfs", "btrfs", "ext3", "ext2", "vfat")
 """The filesystems that can be asked for; whether this host has their tools is the OS driver's to say."""
 
 
-def _names(*names: str) -> tuple[str, ...]:
-    """Our own variable, then those by which later releases of the original knew it."""
-    own, *others = names
-    operations = "LIBSTORAGE_INTEGRATION_VOLUME_OPERATIONS_"
-    return (own, *(name if name.startswith(("REXRAY_", "LINUX_")) else operations + name for name in others))
+_OPERATIONS = "libstorage.integration.volume.operations."
+"""What the keys of later releases of the original begin with, of which the variables follow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,111 +23,114 @@ class VolumeSettings:
     mount_path: Path = setting(
         Path(),
         key="rexray.volume.mount.path",
-        env=_names("REXRAY_VOLUME_MOUNT_PATH", "MOUNT_PATH"),
+        older=(_OPERATIONS + "mount.path", "rexray.docker.mountDirPath"),
         help="Where volumes are mounted; /var/lib/rexray/volumes if empty",
     )
     root_path: str = setting(
         "",
         key="rexray.volume.mount.rootPath",
-        env=_names("REXRAY_VOLUME_MOUNT_ROOTPATH", "MOUNT_ROOTPATH", "LINUX_VOLUME_ROOTPATH"),
+        older=(_OPERATIONS + "mount.rootPath", "linux.volume.rootpath"),
         help="A directory inside each volume that callers get instead of its root, such as /data",
     )
     file_mode: int = setting(
         0o700,
         key="rexray.volume.mount.fileMode",
-        env=_names("REXRAY_VOLUME_MOUNT_FILEMODE", "LINUX_VOLUME_FILEMODE"),
+        older=("linux.volume.filemode",),
         octal=True,
         help="The mode of that directory when it is made",
     )
     preempt: bool = setting(
         False,
         key="rexray.volume.mount.preempt",
-        env=_names("REXRAY_VOLUME_MOUNT_PREEMPT", "REXRAY_PREEMPT", "MOUNT_PREEMPT"),
+        older=(_OPERATIONS + "mount.preempt",),
+        env=("REXRAY_VOLUME_MOUNT_PREEMPT", "REXRAY_PREEMPT"),
         help="Take a volume that is attached to another instance from there",
     )
     retry_count: int = setting(
         0,
         key="rexray.volume.mount.retryCount",
-        env=_names("REXRAY_VOLUME_MOUNT_RETRYCOUNT", "MOUNT_RETRYCOUNT"),
+        older=(_OPERATIONS + "mount.retryCount",),
         help="How often a mount that failed for a passing reason is tried again",
     )
     retry_wait: float = setting(
         5.0,
         key="rexray.volume.mount.retryWait",
-        env=_names("REXRAY_VOLUME_MOUNT_RETRYWAIT", "MOUNT_RETRYWAIT"),
+        older=(_OPERATIONS + "mount.retryWait",),
         duration=True,
         help="How long to wait before that",
     )
     attach_timeout: float = setting(
         60.0,
         key="rexray.volume.mount.attachTimeout",
+        older=("libstorage.device.attachTimeout",),
         duration=True,
         help="How long each step may take: attaching, waiting for the device, detaching",
     )
     ignore_used_count: bool = setting(
         False,
         key="rexray.volume.unmount.ignoreUsedCount",
-        env=_names("REXRAY_VOLUME_UNMOUNT_IGNOREUSEDCOUNT", "UNMOUNT_IGNOREUSEDCOUNT"),
+        older=(_OPERATIONS + "unmount.ignoreusedcount",),
         help="Unmount when the first holder lets go, whoever else holds the volume",
     )
     create_disable: bool = setting(
         False,
         key="rexray.volume.create.disable",
-        env=_names("REXRAY_VOLUME_CREATE_DISABLE", "CREATE_DISABLE"),
+        older=(_OPERATIONS + "create.disable",),
         help="Make no volumes: creating succeeds for those that exist and is refused for others",
     )
     create_implicit: bool = setting(
         False,
         key="rexray.volume.create.implicit",
-        env=_names("REXRAY_VOLUME_CREATE_IMPLICIT", "CREATE_IMPLICIT"),
+        older=(_OPERATIONS + "create.implicit",),
         help="Make a volume that is to be mounted and does not exist",
     )
     remove_disable: bool = setting(
         False,
         key="rexray.volume.remove.disable",
-        env=_names("REXRAY_VOLUME_REMOVE_DISABLE", "REMOVE_DISABLE"),
+        older=(_OPERATIONS + "remove.disable",),
         help="Delete no volumes: removing succeeds and does nothing",
     )
     remove_force: bool = setting(
         False,
         key="rexray.volume.remove.force",
-        env=_names("REXRAY_VOLUME_REMOVE_FORCE", "REMOVE_FORCE"),
+        older=(_OPERATIONS + "remove.force",),
         help="Tell the platform to delete a volume with whatever hangs on it",
     )
     min_size: str = setting(
         "0",
         key="rexray.minVolSize",
-        env="REXRAY_MINVOLSIZE",
+        older=("minVolSize",),
         help="The smallest volume that is made: GiB, or with a unit such as 512MiB",
     )
     size: str = setting(
         "16",
         key="rexray.docker.size",
-        env=_names("REXRAY_DOCKER_SIZE", "CREATE_DEFAULT_SIZE"),
+        older=("dockerSize", _OPERATIONS + "create.default.size"),
         help="The size of a new volume without one: GiB, or with a unit",
     )
     type: str = setting(
         "",
         key="rexray.docker.volumeType",
-        env=_names("REXRAY_DOCKER_VOLUMETYPE", "CREATE_DEFAULT_TYPE"),
+        older=("dockerVolumeType", _OPERATIONS + "create.default.type"),
         help="The type of a new volume without one, in the platform's words",
     )
     iops: int = setting(
         0,
         key="rexray.docker.iops",
-        env=_names("REXRAY_DOCKER_IOPS", "CREATE_DEFAULT_IOPS"),
+        older=("dockerIops", _OPERATIONS + "create.default.IOPS"),
         help="The I/O operations a second of a new volume without a number",
     )
     zone: str = setting(
         "",
         key="rexray.docker.availabilityZone",
-        env=_names("REXRAY_DOCKER_AVAILABILITYZONE", "CREATE_DEFAULT_AVAILABILITYZONE"),
+        older=("dockerAvailabilityZone", _OPERATIONS + "create.default.availabilityZone"),
         help="The zone of a new volume without one; this host's if empty",
     )
     fs_type: str = setting(
         "ext4",
         key="rexray.docker.fsType",
-        env=_names("REXRAY_DOCKER_FSTYPE", "REXRAY_FSTYPE", "CREATE_DEFAULT_FSTYPE"),
+        older=(_OPERATIONS + "create.default.fsType",),
+        env=("REXRAY_DOCKER_FSTYPE", "REXRAY_FSTYPE"),
         help="The filesystem that is made on a blank volume",
     )
 

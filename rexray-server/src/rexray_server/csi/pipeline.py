@@ -5,29 +5,30 @@ Docker's side and the gRPC server call the same pipeline, so both keep to the sa
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import itertools
 import logging
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from google.protobuf.message import Message
 
-from rexray import calls
+from rexray import calls, redaction
 from rexray.csi import rpc
 from rexray.csi._pb import csi_pb2 as pb
 from rexray.csi.local import Handler, handlers_of
 from rexray.csi.plugin import SERVICES, CSIPlugin
+from rexray.csi.redaction import secrets_of
 from rexray.errors import SettingsError
 from rexray.locks import Locks
 from rexray_server.csi.validation import validate
+from rexray_server.logs_calls import failures_told
 from rexray_server.settings import ServerSettings
 
 log = logging.getLogger(__name__)
 
 REQUEST_ID = "csi.requestid"
-"""The metadata key of a request's id."""
+"""The metadata key of the id that a caller gives its request: gocsi's name for it (its README)."""
 _LONGEST_ID = 128
 
 _HIDDEN = {"controller": {"Node"}, "node": {"Controller", "GroupController", "SnapshotMetadata"}}
@@ -60,33 +61,38 @@ class Pipeline:
     def __init__(self, plugin: CSIPlugin, settings: ServerSettings) -> None:
         self.settings = settings
         self._locks = Locks()
-        self._numbers = itertools.count(1)
         wanted = [service for service in SERVICES if service not in _HIDDEN.get(settings.mode, ())]
         served = handlers_of(plugin, wanted)
         self.handlers: Mapping[str, Handler] = {
-            call.path: functools.partial(self._run, call, served[call.path])
+            call.path: functools.partial(self._run_stream if call.streams else self._run, call, served[call.path])
             for call in rpc.CALLS
             if call.path in served
         }
 
     def _run(self, call: rpc.Call[Any, Any], handler: Handler, request: Message, context: Any) -> Any:
-        with calls.call("csi", call.name, request_id=_request_id(context)):
-            return self._logged(call, handler, request, context)
-
-    def _logged(self, call: rpc.Call[Any, Any], handler: Handler, request: Message, context: Any) -> Any:
-        if not log.isEnabledFor(logging.DEBUG):
+        with self._told(call, request, context):
             return self._checked(call, handler, request, context)
-        fields = {"id": next(self._numbers), "call": call.name}
-        started = time.monotonic()
-        log.debug("request", extra={"fields": fields | describe(request)})
-        try:
-            answer = self._checked(call, handler, request, context)
-        except Exception as error:
-            log.debug("failed", extra={"fields": fields | {"error": str(error)}})
-            raise
-        took = f"{(time.monotonic() - started) * 1000:.1f}ms"
-        log.debug("answer", extra={"fields": fields | {"took": took}})
-        return answer
+
+    def _run_stream(
+        self, call: rpc.Call[Any, Any], handler: Handler, request: Message, context: Any
+    ) -> Iterator[Message]:
+        with self._told(call, request, context):
+            yield from self._checked(call, handler, request, context)
+
+    @contextlib.contextmanager
+    def _told(self, call: rpc.Call[Any, Any], request: Message, context: Any) -> Iterator[None]:
+        """Work on a call, which the log tells of by its id; the secrets that it brings are known from now on."""
+        for secret in secrets_of(request):
+            redaction.register(secret, passing=True)
+        given = {str(key): str(value) for key, value in context.invocation_metadata() or ()}
+        request_id, trace = given.get(REQUEST_ID, "")[:_LONGEST_ID], given.get("traceparent", "")
+        with (
+            calls.call("csi", call.name, request_id=request_id, traceparent=trace) as made,
+            failures_told(made, answered=lambda: has_answered(context)),
+        ):
+            if log.isEnabledFor(logging.DEBUG):
+                log.debug("request", extra={"fields": {"call": call.name, **describe(request)}})
+            yield
 
     def _checked(self, call: rpc.Call[Any, Any], handler: Handler, request: Message, context: Any) -> Any:
         if self.settings.spec_validation:
@@ -103,10 +109,10 @@ class Pipeline:
         return self.settings.serial_timeout if remaining is None else min(self.settings.serial_timeout, remaining)
 
 
-def _request_id(context: Any) -> str:
-    """The id that the caller gave, empty for none; ``csi.requestid`` is gocsi's name for it (its README)."""
-    given = {str(key): str(value) for key, value in context.invocation_metadata() or ()}
-    return given.get(REQUEST_ID, "")[:_LONGEST_ID]
+def has_answered(context: Any) -> bool:
+    """Whether a plug-in has given gRPC its own status, by ``abort``: the exception after it means nothing more."""
+    code = getattr(context, "code", None)
+    return callable(code) and code() is not None
 
 
 def keys_of(request: Message) -> Iterator[str]:
@@ -131,11 +137,9 @@ def keys_of(request: Message) -> Iterator[str]:
             yield f"snapshot {source.snapshot.snapshot_id}"
 
 
-def describe(request: Message) -> dict[str, str]:
+def describe(request: Message) -> dict[str, str | int]:
     """The short fields of a request for the log; secrets are a map, and maps never show."""
-    return {
-        descriptor.name: str(value) for descriptor, value in request.ListFields() if isinstance(value, (str, int, bool))
-    }
+    return {descriptor.name: value for descriptor, value in request.ListFields() if isinstance(value, (str, int, bool))}
 
 
 def parse_plugin_info(text: str) -> pb.GetPluginInfoResponse:

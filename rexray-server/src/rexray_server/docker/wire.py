@@ -47,6 +47,7 @@ class Call:
 
     name: str = ""
     id: str = ""
+    instance_id: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -68,7 +69,12 @@ def parse(body: bytes) -> Call:
     for key, value in options.items():
         if not isinstance(value, str):
             raise errors.InvalidRequest(f"Opts[{key!r}] is {_kind(value)}, not a string")
-    return Call(name=_text(content, "Name"), id=_text(content, "ID"), options=options)
+    return Call(
+        name=_text(content, "Name"),
+        id=_text(content, "ID"),
+        instance_id=_text(content, "Instanceid"),
+        options=options,
+    )
 
 
 def _text(content: Mapping[str, object], key: str) -> str:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 
+from rexray import calls
 from rexray.errors import TimedOut
 
 
@@ -22,7 +23,8 @@ class Waiting:
             future = self._under_way.get(key)
             if future is None:
                 future = self._under_way[key] = Future()
-                threading.Thread(target=self._do, args=(key, work, future), name=action, daemon=True).start()
+                do = calls.carried(self._do)
+                threading.Thread(target=do, args=(key, work, future), name=action, daemon=True).start()
         wait([future], timeout=min(seconds, threading.TIMEOUT_MAX))
         if not future.done():
             raise TimedOut(f"{action}: it takes longer than {seconds:.1f} s and goes on: ask again")

@@ -1,0 +1,1 @@
+"""REX-Ray as a service of its host: units, scripts, and what writes and removes them."""
