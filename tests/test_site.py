@@ -291,7 +291,7 @@ def said(text: str) -> Iterator[list[str]]:
     shell = "".join(re.findall(r"^```(?:sh|console)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
     prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
     for line in [*shell.splitlines(), *re.findall(r"`([^`\n]+)`", prose)]:
-        for words in re.findall(r"(?:^|(?<!from)[ (/])rexray((?: [a-z]+)+)(?![\w=./:])", line):
+        for words in re.findall(r"(?:^|(?<!from)[ (/])rexray((?: [a-z]+(?:-[a-z]+)*)+)(?![\w=./:])", line):
             yield words.split()
 
 

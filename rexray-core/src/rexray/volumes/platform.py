@@ -68,6 +68,8 @@ def find_service(sources: Sources) -> Service:
     if name:
         return services.load(sources, name)
     driver = _storage_name(sources)
+    if not any(scope.startswith(MODULES) for scope in sources.scopes):
+        return Service(driver=driver, sources=sources)
     classes = (registry().storage_driver(driver).settings, registry().node_driver(driver).settings)
     return Service(driver=driver, sources=sources, name=own_name(sources, classes, _CHOICES))
 
