@@ -229,7 +229,7 @@ def reload(paths: Paths) -> str:
             raise TimedOut(f"REX-Ray at PID {pid} has not read its settings after {RELOAD_SECONDS:g} s")
         time.sleep(0.02)
     if state.reloaded.error:
-        raise ReloadRefused(f"{state.reloaded.error}; nothing changed")
+        raise ReloadRefused(state.reloaded.error)
     return "\n".join(["REX-Ray has read its settings anew", *state.lines()])
 
 

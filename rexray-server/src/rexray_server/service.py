@@ -186,15 +186,20 @@ class Service:
             found = self._find(sources)
             changes = await reloading.prepare(found, self._running, self._ground)
         except (RexrayError, OSError) as refused:
-            error = " ".join(str(refused).split())
-            log.error("reload refused, nothing changed", extra={"fields": {"error": error}})
+            error = f"{' '.join(str(refused).split())}; nothing changed"
+            log.error("reload refused, nothing changed", extra={"fields": {"error": str(refused)}})
         except Exception as fault:  # a fault of ours or of a plug-in's, while everything is as it was
-            error = f"internal error: {type(fault).__name__}: see the log of rexray"
+            error = f"internal error: {type(fault).__name__}: see the log of rexray; nothing changed"
             log.exception("reload refused, nothing changed")
         else:
             logs.apply(sources)
-            await self._commit(found, changes)
-            log.info("reloaded", extra={"fields": changes.fields()})
+            try:
+                await self._commit(found, changes)
+            except Exception as fault:  # the next reload must still be heard
+                error = f"internal error, after a part was taken over: {type(fault).__name__}: see the log of rexray"
+                log.exception("reload ended half-way: restart the service")
+            else:
+                log.info("reloaded", extra={"fields": changes.fields()})
         self._monitoring.reloaded(ok=not error)
         self._reloaded = Reloaded(began=began, error=error)
         self._tell()
