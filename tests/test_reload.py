@@ -190,6 +190,18 @@ def test_a_module_may_be_renamed_and_moved_to_the_socket_of_another(two: Daemon,
     assert two.docker_at(first, "VolumeDriver.List") == {"Volumes": []}
 
 
+def test_spec_files_follow_modules_that_move_and_that_swap_their_names(two: Daemon, home: Path) -> None:
+    def at(name: str, place: str) -> str:
+        return vfs(home, name, f"type: docker, spec: 'true', host: {home}/{place}.sock")
+
+    def specs() -> dict[str, str]:
+        return {path.stem: Path(path.read_text().strip()).stem for path in (home / "etc/docker/plugins").iterdir()}
+
+    for one, other in (("a", "b"), ("c", "b"), ("b", "c")):
+        reload(two, written(at("one", one), at("two", other)))
+        assert specs() == {"one": one, "two": other}
+
+
 def test_a_reload_of_a_stopped_service_fails(make_daemon: Callable[..., Daemon]) -> None:
     answer = make_daemon().rexray("service", "reload")
     assert (answer.returncode, answer.stderr) == (1, "error: REX-Ray is stopped: there is nothing to reload\n")

@@ -250,6 +250,20 @@ def test_a_reload_takes_over_what_can_change_and_refuses_what_is_wrong(stopped: 
     assert daemon.docker_raw("Plugin.Activate", b"")[0] == 404, "which has the node's half of CSI alone"
 
 
+def test_a_reload_that_is_asked_for_while_the_service_starts_is_done_then(stopped: Daemon) -> None:
+    with stopped.log.open("ab") as log:
+        process = subprocess.Popen([REXRAY, "start", "-f"], env=stopped.environ, stdout=subprocess.DEVNULL, stderr=log)
+    try:
+        pid_file = stopped.home / "var/run/rexray.pid"
+        assert eventually(lambda: pid_file.exists() and pid_file.read_text().strip() == str(process.pid))
+        process.send_signal(signal.SIGHUP)
+        assert eventually(lambda: '"reloaded"' in stopped.log.read_text() or process.poll() is not None)
+        assert process.poll() is None
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
 def test_a_stop_lets_a_call_under_way_finish(daemon: Daemon) -> None:
     assert daemon.process is not None
     daemon.docker("VolumeDriver.Create", Name="big")

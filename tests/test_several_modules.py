@@ -345,3 +345,34 @@ def test_a_passed_socket_is_served_and_outlives_the_daemon(make: Callable[..., D
         assert not daemon.socket_of("two").exists()
         with daemon.connect(path) as waiting:
             waiting.sendall(json.dumps({}).encode())
+
+
+PLUGIN = """
+from rexray import hookimpl
+from rexray_driver_csi_vfs.driver import VFSPlugin
+
+class Broken(VFSPlugin):
+    name = "csi-broken"
+
+    @classmethod
+    def make(cls, sources):
+        return 1 + "one"
+
+@hookimpl
+def rexray_csi_plugins():
+    return [Broken]
+"""
+
+
+def test_a_fault_of_one_plug_in_leaves_the_other_modules_up(make_daemon: Callable[..., Daemon], home: Path) -> None:
+    (home / "faulty-1.0.dist-info").mkdir(parents=True)
+    (home / "faulty-1.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: faulty\nVersion: 1.0\n")
+    (home / "faulty-1.0.dist-info/entry_points.txt").write_text("[rexray.csi]\ncsi-broken = faulty\n")
+    (home / "faulty.py").write_text(PLUGIN)
+    daemon = make_daemon(CSI_ENDPOINT="", X_CSI_NATIVE="", X_CSI_DRIVER="", PYTHONPATH=str(home))
+    one, two = (f"{name}: {{csi: {{driver: {driver}}}}}" for name, driver in (("a", "csi-vfs"), ("b", "csi-broken")))
+    daemon.configure(f"rexray: {{modules: {{{one}, {two}}}}}\n")
+    daemon.start()
+    states = daemon.states()
+    assert states["a"] == "ready"
+    assert states["b"].startswith("failed: module 'b': internal error: TypeError: unsupported operand")

@@ -140,6 +140,14 @@ def test_a_wrong_file_is_one_line_that_names_it(run: Run, tmp_path: Path, conten
     assert answer.stderr.count("\n") == 1
 
 
+def test_a_secret_that_is_known_is_in_no_error() -> None:
+    program = "from rexray import redaction; redaction.register('canary-1234'); from rexray.cli import main; main()"
+    command = [sys.executable, "-c", program, "a-canary-1234-word"]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr.startswith("error: unknown command 'a-***-word'")
+
+
 def test_version_is_for_people_and_for_machines(run: Run) -> None:
     assert run("version").stdout.startswith("REX-Ray\n-------\nBinary: ")
     assert '"semver":"0.1.0"' in run("version", "--format", "json").stdout

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import gc
 import json
+import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, quote_plus
@@ -66,6 +69,48 @@ def test_a_short_secret_is_hidden_as_a_word_and_left_in_others() -> None:
     secrets = Secrets()
     secrets.register("root1")
     assert secrets.scrub("user=root1 in chroot1, root12, aroot1; root1") == "user=*** in chroot1, root12, aroot1; ***"
+
+
+def test_of_a_secret_within_another_one_no_rest_is_left() -> None:
+    secrets = Secrets()
+    secrets.register("hunter22")
+    secrets.register("hunter22-and-more", passing=True)
+    assert secrets.scrub("hunter22-and-more, hunter22") == f"{HIDDEN}, {HIDDEN}"
+
+
+def test_what_the_garbage_collector_logs_while_a_text_is_scrubbed_waits_for_nothing() -> None:
+    done = threading.Event()
+
+    class Logging:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            scrub("said at the end")
+
+    def work() -> None:
+        for number in range(5000):
+            gc.set_threshold(2 + number % 28)
+            Logging()
+            kept = [[number] for _ in range(number % 20)]
+            scrub(f"said meanwhile {len(kept)}")
+        done.set()
+
+    before = gc.get_threshold()
+    try:
+        threading.Thread(target=work, daemon=True).start()
+        assert done.wait(60)
+    finally:
+        gc.set_threshold(*before)
+
+
+def test_a_long_text_in_base64_beside_a_secret_takes_no_longer_than_others() -> None:
+    secrets = Secrets()
+    secrets.register("correct horse battery")
+    word = base64.b64encode(b"user:correct horse battery").decode()
+    before = time.process_time()
+    assert secrets.scrub(f"{word} {'A' * 100_000}") == f"{HIDDEN} {'A' * 100_000}"
+    assert time.process_time() - before < 5
 
 
 @pytest.mark.parametrize("secret", ["", "a", "1", "ab", "   ", "\n"])

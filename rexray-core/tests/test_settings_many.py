@@ -22,6 +22,7 @@ from rexray.paths import find_paths
 from rexray.registry import registry
 from rexray.settings import Option, Secret, Sources, options_of, read_files
 from rexray.settings_check import check
+from rexray.settings_files import existing
 from rexray.settings_schema import json_schema
 
 PLUGIN = """
@@ -415,6 +416,9 @@ def findings_of(tmp_path: Path, text: str, environ: Mapping[str, str] | None = N
         ("libstorage.client.libstorage.service: x", "say libstorage.service"),
         ("libstorage.client.tls.insecure: x", "is of the original and refused: every host uses its platform itself"),
         ("rexray.agent.csi.endpoint: x", "one process is all: say csi.endpoint"),
+        ("dockerSize: *canary", "1:13: not valid YAML: found undefined alias: put quotation marks around what begins"),
+        ("dockerSize: !canary!x y", "1:13: not valid YAML: found undefined tag handle: put quotation marks around"),
+        ("dockerSize: !canary", "1:13: a tag means nothing here: put quotation marks around what begins with !"),
         ("dockerSize: 1\nrexray.docker.size: 2", "2:1: rexray.docker.size: it contradicts dockersize in line 1"),
         ("rexray.modules: web", "1:1: rexray.modules: modules are expected, such as rexray.modules.NAME.host"),
         (
@@ -545,6 +549,14 @@ def test_a_module_chooses_its_service_and_wins_over_it(world: World, tmp_path: P
         modules.scoped(found, "four")
     flagged = Sources(files=found.files, environ={}, flags={"--service": "slow"})
     assert services.choose(modules.scoped(flagged, "one")) == "slow", "a flag wins over all"
+
+
+def test_the_file_of_c_is_read_once_though_it_is_a_standard_one(tmp_path: Path) -> None:
+    paths = [tmp_path / "config.yml", tmp_path / "user.yml"]
+    for path in paths:
+        path.touch()
+    (tmp_path / "link.yml").symlink_to(paths[0])
+    assert existing(paths, tmp_path / "link.yml") == [paths[1], tmp_path / "link.yml"]
 
 
 def test_the_file_of_c_is_merged_over_the_standard_ones(tmp_path: Path) -> None:

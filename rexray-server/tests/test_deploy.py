@@ -27,8 +27,9 @@ from rexray_server.deploy.subject import Subject
 
 ALL = frozenset((*abilities.ALWAYS, *(name for _, names in abilities.BY_MIXIN for name in names)))
 CONFIG = 'rexray:\n  # {{ not ours }} ${nor.this} %{ if it } "quoted" back\\slash\n  logLevel: debug\n'
-CLUSTER = Cluster(namespace="storage", image="registry.example/rexray:1", host_paths=("/etc/ceph",), health_port=9900)
-NOMAD = Nomad(namespace="storage", image="registry.example/rexray:1", host_paths=("/etc/ceph",))
+PATHS = ("/etc/ceph", "/etc/iscsi:rw")
+CLUSTER = Cluster(namespace="storage", image="registry.example/rexray:1", host_paths=PATHS, health_port=9900)
+NOMAD = Nomad(namespace="storage", image="registry.example/rexray:1", host_paths=PATHS)
 
 Object = dict[str, Any]
 
@@ -156,6 +157,11 @@ def test_the_node_mounts_where_its_host_sees_it_and_the_controller_is_harmless()
     mounts = {mount["mountPath"]: mount for mount in node["volumeMounts"]}
     assert mounts["/var/lib/kubelet"]["mountPropagation"] == "Bidirectional"
     assert {"/dev", "/csi", "/etc/ceph", "/var/lib/rexray"} <= set(mounts)
+    assert [mounts[path]["readOnly"] for path in ("/etc/ceph", "/etc/iscsi")] == [True, False]
+    pod = one("DaemonSet", found)["spec"]["template"]["spec"]
+    # who uses a device shows in the processes of the host; device mapper and udev wait for each other by semaphores
+    assert [pod[name] for name in ("hostNetwork", "hostPID", "hostIPC")] == [True, True, True]
+    assert "/etc/iscsi" in [volume["hostPath"]["path"] for volume in pod["volumes"] if "hostPath" in volume]
     for name, container in containers(one("Deployment", found)).items():
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}, name
         assert not container["securityContext"].get("privileged")
@@ -258,7 +264,10 @@ def test_nomads_jobs_are_a_controller_with_credentials_and_a_node_without() -> N
     assert {"id": "rexray-acme", "type": "controller", "mount_dir": "/csi"}.items() <= plugin.items()
     (credentials,) = (item for item in task["template"] if item.get("env"))
     assert credentials["destination"] == "${NOMAD_SECRETS_DIR}/credentials.env"
-    assert 'nomadVar "nomad/jobs/rexray-acme-controller"' in credentials["data"]
+    path = '"nomad/jobs/rexray-acme-controller"'
+    asked = "{{ if nomadVarExists " + path + " }}{{ with nomadVar " + path + " }}"
+    assert credentials["data"].startswith(asked), "a driver without credentials would never start"
+    assert credentials["data"].count("{{ end }}") == 3
 
     node, task = task_of(node_job(subject(), NOMAD), "node")
     assert node["type"] == "system"
@@ -266,7 +275,12 @@ def test_nomads_jobs_are_a_controller_with_credentials_and_a_node_without() -> N
     assert (plugin["id"], plugin["type"]) == ("rexray-acme", "node")
     (config,) = task["config"]
     assert (config["privileged"], config["image"]) == (True, "registry.example/rexray:1")
-    assert {"/dev:/dev", "/etc/ceph:/etc/ceph:ro"} <= {*config["volumes"]}
+    assert [config[f"{what}_mode"] for what in ("ipc", "network", "pid")] == ["host"] * 3
+    assert {"/etc/ceph:/etc/ceph:ro", "/etc/iscsi:/etc/iscsi:rw"} <= {*config["volumes"]}
+    (state,) = (volume.rpartition(":") for volume in config["volumes"] if ":/var/lib/rexray:" in volume)
+    assert state[2] == "rshared", "what is mounted there would end with the container"
+    # Nomad mounts these into each plug-in, and Docker refuses a container with two mounts at one place
+    assert not {"/dev", "/csi"} & {volume.split(":")[1] for volume in config["volumes"]}
     assert not [item for item in task["template"] if "nomadVar" in item["data"]]
 
 

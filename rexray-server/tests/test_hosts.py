@@ -317,6 +317,7 @@ def script(say: Callable[..., Result], tree: Path, tmp_path: Path) -> Callable[.
     stub.chmod(0o755)
     assert say("install", "--init", "update-rc.d", "--program", str(stub)).exit_code == 0
     text = (tree / SCRIPT).read_text().replace("/etc/rexray/rexray.env", str(tree / ENVIRONMENT))
+    text = text.replace("/var/lock/subsys", str(tmp_path / "subsys"))
     (tree / SCRIPT).write_text(text.replace("/var/run/rexray/rexray.pid", str(tmp_path / "pid")))
 
     def run(*words: str, shell: str = "dash", **environ: str) -> subprocess.CompletedProcess[str]:
@@ -349,6 +350,22 @@ def test_the_scripts_exit_statuses_are_those_of_the_lsb(
     assert [script(*words).returncode for words in ((), ("retart",), ("start", "now"))] == [2, 2, 2]
     (tmp_path / "stub").unlink()
     assert [script(word).returncode for word in ("start", "status", "stop")] == [5, 4, 0]
+
+
+@pytest.mark.needs("dash")
+@pytest.mark.needs("root")
+def test_red_hats_rc_finds_a_service_that_runs_and_so_stops_it_at_shutdown(
+    script: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    assert script("start").returncode == 0, "other hosts have no such folder"
+    lock = tmp_path / "subsys" / "rexray"
+    lock.parent.mkdir()
+    for word, is_there in (("start", True), ("restart", True), ("stop", False), ("force-reload", True)):
+        assert script(word).returncode == 0
+        assert lock.exists() == is_there, word
+    lock.unlink()
+    assert script("start", REFUSE="1").returncode == 1
+    assert not lock.exists()
 
 
 @pytest.mark.needs("dash")

@@ -104,6 +104,27 @@ def test_a_record_is_one_json_object_on_one_line_whatever_is_in_it(log: Log) -> 
     assert "request_id" not in found
 
 
+def test_json_is_json_on_a_stream_of_another_encoding_and_with_numbers_that_it_has_not(log: Log) -> None:
+    written = io.BytesIO()
+    log(stream=io.TextIOWrapper(written, encoding="latin-1", errors="backslashreplace", write_through=True))
+    fields = {"nan": float("nan"), "inf": float("inf"), "half": 0.5}
+    logging.getLogger("x").warning("é 😀 \udcff", extra={"fields": fields})
+    found = json.loads(written.getvalue().decode(), parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    assert (found["msg"], found["nan"], found["inf"], found["half"]) == ("é 😀 \udcff", "nan", "inf", 0.5)
+
+
+def test_what_is_logged_while_the_log_changes_goes_through_it(log: Log, capfd: pytest.CaptureFixture[str]) -> None:
+    class Leaving(logging.NullHandler):
+        def close(self) -> None:
+            logging.getLogger("x").warning("meanwhile %s", CANARY)
+            super().close()
+
+    log()
+    logging.getLogger().addHandler(Leaving())
+    assert [line["msg"] for line in lines(log())] == ["meanwhile ***"]
+    assert "meanwhile" not in capfd.readouterr().err
+
+
 def test_times_are_rfc_3339_in_utc(log: Log) -> None:
     stream = log()
     logging.getLogger("x").info("now")
@@ -451,6 +472,20 @@ def test_a_count_is_told_in_time_although_nobody_logs_any_more() -> None:
     fail(logger, "a")
     assert written.wait(10)
     handler.close()
+
+
+def test_who_logs_an_error_again_when_no_thread_can_be_started_does_not_fail(
+    handler: logs.LogHandler, logger: logging.Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", start)
+        for _ in range(3):
+            fail(logger, "a")
+    handler.close()
+    assert told(handler) == [("call failed", "a"), ("call failed (repeated 2 times)", "a")]
 
 
 def test_what_is_watched_is_bounded_and_still_nothing_is_lost(handler: logs.LogHandler, logger: logging.Logger) -> None:

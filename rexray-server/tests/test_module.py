@@ -10,11 +10,13 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import pytest
 
+from rexray import redaction
 from rexray.csi import rpc
 from rexray.csi._pb import csi_pb2 as pb
 from rexray.csi.client import CSIClient
@@ -236,5 +238,81 @@ def test_nothing_is_made_for_a_socket_that_another_process_serves(short_dir: Pat
             with pytest.raises(InUse, match="another process serves it"):
                 await rig.module.start(rig.plan)
         assert made == []
+
+    asyncio.run(run())
+
+
+def test_a_plug_in_that_fails_to_close_keeps_nothing_else_from_being_stopped(short_dir: Path) -> None:
+    class Stubborn(LatePlugin):
+        def close(self) -> None:
+            super().close()
+            raise TypeError("no")
+
+    async def run() -> None:
+        rig = Rig(short_dir, lambda: None)
+        await rig.module.start(replace(rig.plan, plugin=Stubborn))
+        await rig.module.stop(1)
+        assert len(LatePlugin.closed) == 1
+        assert not rig.path.exists()
+
+    asyncio.run(run())
+
+
+def test_a_backend_that_came_up_before_another_plan_is_taken_over_is_closed(short_dir: Path) -> None:
+    async def run() -> None:
+        rig = Rig(short_dir, lambda: None)
+        await rig.module.start(rig.plan)
+        first = rig.module.backend
+        assert first is not None
+        await rig.module.replace(rig.plan, None)
+        assert LatePlugin.closed == [first.plugin]
+        await rig.until(READY)
+        assert rig.module.backend not in (None, first)
+        await rig.module.stop(1)
+        assert len(LatePlugin.closed) == 2
+
+    asyncio.run(run())
+
+
+def test_a_degraded_module_that_gets_another_name_has_its_spec_file_by_that(short_dir: Path) -> None:
+    async def run() -> None:
+        rig = Rig(short_dir, away)
+        spec = replace(rig.described, settings=ModuleSettings(spec="true"))
+        await rig.module.start(replace(rig.plan, module=spec))
+        renamed = replace(rig.plan, module=replace(spec, name="later"))
+        rig.module.leave_name(renamed)
+        await rig.module.replace(renamed, None)
+        folder = short_dir / "etc/docker/plugins"
+        assert [path.name for path in folder.iterdir()] == ["later.spec"]
+        await rig.module.stop(1)
+        assert list(folder.iterdir()) == []
+
+    asyncio.run(run())
+
+
+def test_a_reason_has_no_secret(short_dir: Path) -> None:
+    redaction.register("canary-of-a-reason")
+
+    def refused() -> None:
+        raise Unavailable("small: user x with canary-of-a-reason: refused")
+
+    async def run() -> None:
+        rig = Rig(short_dir, refused)
+        await rig.module.start(rig.plan)
+        assert rig.module.told().reason == "small: user x with ***: refused"
+        await rig.module.stop(1)
+
+    asyncio.run(run())
+
+
+def test_a_plug_in_that_raises_what_no_future_takes_is_waited_for_no_longer(short_dir: Path) -> None:
+    def stops() -> None:
+        raise StopIteration("no disk")
+
+    async def run() -> None:
+        rig = Rig(short_dir, stops)
+        with pytest.raises(RuntimeError, match="StopIteration: no disk"):
+            await asyncio.wait_for(rig.module.start(rig.plan), 4)
+        assert not rig.path.exists()
 
     asyncio.run(run())

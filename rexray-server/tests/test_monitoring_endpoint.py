@@ -79,6 +79,10 @@ def test_other_paths_and_methods_are_refused() -> None:
             connection.request("HEAD", "/healthz")
             answer = connection.getresponse()
             assert (answer.status, answer.read()) == (200, b"")
+            connection.close()
+            connection.putrequest("GET", "http://[/metrics", skip_host=True)
+            connection.endheaders()
+            assert connection.getresponse().status == 400
 
 
 def test_what_fails_in_an_answer_is_an_answer(caplog: pytest.LogCaptureFixture) -> None:

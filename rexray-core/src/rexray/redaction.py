@@ -30,6 +30,7 @@ class Secrets:
         self._lock = threading.Lock()
         self._lasting: dict[str, Callable[[str], str]] = {}
         self._passing: OrderedDict[str, Callable[[str], str]] = OrderedDict()
+        self._known: tuple[Callable[[str], str], ...] = ()
 
     def register(self, secret: str, *, passing: bool = False) -> str:
         """Hide this from now on, however it is written; the secret itself comes back. An empty one is none.
@@ -41,17 +42,23 @@ class Secrets:
         with self._lock:
             if secret in self._passing:
                 self._passing.move_to_end(secret)
+                if not passing:
+                    self._lasting[secret] = self._passing.pop(secret)
             elif secret not in self._lasting:
                 (self._passing if passing else self._lasting)[secret] = _scrubber(secret)
-            if len(self._passing) > MOST_PASSING:
-                self._passing.popitem(last=False)
+                if len(self._passing) > MOST_PASSING:
+                    self._passing.popitem(last=False)
+                # One secret may be in another one: the longer is looked for first, lest its rest is left.
+                known = sorted({**self._passing, **self._lasting}.items(), key=lambda item: len(item[0]), reverse=True)
+                self._known = tuple(scrubbed for _, scrubbed in known)
         return secret
 
     def scrub(self, text: str) -> str:
-        """The text with ``***`` for each secret: as it is, escaped, quoted for a URL, in BASE64 with its neighbours."""
-        with self._lock:
-            known = (*self._lasting.values(), *self._passing.values())
-        for scrubbed in known:
+        """The text with ``***`` for each secret: as it is, escaped, quoted for a URL, in BASE64 with its neighbours.
+
+        It waits for no lock: what the garbage collector ends may log, in a thread that is just here.
+        """
+        for scrubbed in self._known:
             text = scrubbed(text)
         return text
 
@@ -74,7 +81,8 @@ def _scrubber(secret: str) -> Callable[[str], str]:
                 text = text.replace(form, HIDDEN)
         for core in cores:
             if core in text:
-                text = re.sub(rf"[A-Za-z0-9+/_-]*{re.escape(core)}[A-Za-z0-9+/_-]*=*", HIDDEN, text)
+                word = rf"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]*{re.escape(core)}[A-Za-z0-9+/_-]*=*"
+                text = re.sub(word, HIDDEN, text)
         return text
 
     return scrubbed

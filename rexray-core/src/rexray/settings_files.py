@@ -121,7 +121,7 @@ def existing(paths: Sequence[Path], required: Path | None = None) -> list[Path]:
     if required is not None:
         if not required.is_file():
             raise SettingsError(f"{required}: no such configuration file")
-        found.append(required)
+        found = [*(path for path in found if not path.samefile(required)), required]
     return found
 
 
@@ -183,7 +183,7 @@ def _entries(path: Path) -> Iterator[tuple[str, object, Place]]:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        raise _wrong(path, mark, f"not valid YAML: {error.problem or error.context}") from None
+        raise _wrong(path, mark, f"not valid YAML: {_problem(error)}") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise _wrong(path, None, f"cannot be read: {' '.join(str(error).split())}") from None
     if root is None or (isinstance(root, yaml.ScalarNode) and not root.value):
@@ -192,6 +192,15 @@ def _entries(path: Path) -> Iterator[tuple[str, object, Place]]:
         kind = "list" if isinstance(root, yaml.SequenceNode) else "text"
         raise _wrong(path, root.start_mark, f"a mapping of settings is expected, not a {kind}")
     yield from _flatten(path, root, "", ())
+
+
+def _problem(error: yaml.MarkedYAMLError) -> str:
+    """What the parser says; the name of an alias, an anchor or a tag may be a password without quotation marks."""
+    told = error.problem or error.context or ""
+    if re.search(r"\b(alias|anchor|tag)\b", told):
+        what, _, _ = told.partition(" '")
+        return f"{what}: put quotation marks around what begins with *, & or !"
+    return told
 
 
 def _wrong(path: Path, mark: yaml.Mark | None, message: str) -> WrongFile:
@@ -222,6 +231,9 @@ def _value(path: Path, node: yaml.Node, above: tuple[yaml.Node, ...]) -> object:
     import yaml
 
     if isinstance(node, yaml.ScalarNode):
+        if not node.tag.startswith("tag:yaml.org,2002:"):
+            told = "a tag means nothing here: put quotation marks around what begins with !"
+            raise _wrong(path, node.start_mark, told)
         return node.value
     if isinstance(node, yaml.MappingNode):
         return {str(number): "" for number, _ in enumerate(node.value)}

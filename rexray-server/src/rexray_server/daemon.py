@@ -21,6 +21,7 @@ import click
 from rexray.cli import message_of
 from rexray.errors import NotReady, RexrayError, TimedOut
 from rexray.paths import Paths
+from rexray.redaction import scrub
 from rexray.settings import Sources
 from rexray_server import board, logs_text
 from rexray_server.board import Board
@@ -55,6 +56,8 @@ def serve(
     from rexray_server import logs
 
     handshake = os.fdopen(ready_fd, "w") if ready_fd is not None else None
+    early: list[int] = []
+    signal.signal(signal.SIGHUP, lambda number, _: early.append(number))  # it would end us before it can be heard
     try:
         logs.start(sources)
         with contextlib.ExitStack() as stack:
@@ -72,12 +75,14 @@ def serve(
                 else:
                     os.chdir("/")  # a daemon must not keep the caller's filesystem busy
                     _tell(handshake, {"hints": hints(state)})
+                if early:
+                    os.kill(os.getpid(), signal.SIGHUP)
 
             service.run(ready)
         _leave_hung_calls_behind()
     except (RexrayError, OSError) as error:
         if handshake is not None:
-            _tell(handshake, {"error": message_of(error)})
+            _tell(handshake, {"error": scrub(message_of(error))})
         raise
 
 

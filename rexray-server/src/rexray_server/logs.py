@@ -6,6 +6,8 @@ there it gets the id of the request that its thread works on, loses the secrets,
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import logging
 import sys
@@ -99,9 +101,11 @@ class LogHandler(logging.StreamHandler[TextIO]):
     def _watch(self) -> None:
         """Have a thread write what nobody comes to write: after a burst there may be silence."""
         if self._timer is None and (seconds := self._repeats.due_in()) is not None:
-            self._timer = threading.Timer(seconds, self._tell_counted)
-            self._timer.daemon = True
-            self._timer.start()
+            timer = threading.Timer(seconds, self._tell_counted)
+            timer.daemon = True
+            with contextlib.suppress(RuntimeError):  # no thread can be started: who logs next tells it
+                timer.start()
+                self._timer = timer
 
     def _tell_counted(self) -> None:
         with self._held():
@@ -136,8 +140,16 @@ def configure(level: str, form: str = "auto", stream: TextIO | None = None) -> N
     stream = stream or sys.stderr
     handler = LogHandler(stream, Repeats())
     is_text = form == "text" or (form == "auto" and stream.isatty())
+    if not is_text and isinstance(stream, io.TextIOWrapper):  # JSON is UTF-8 (RFC 8259, 8.1), whatever the locale says
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(TextFormatter() if is_text else JsonFormatter())
-    logging.basicConfig(handlers=[handler], level=LEVELS[level], force=True)
+    root = logging.getLogger()
+    before = tuple(root.handlers)
+    root.setLevel(LEVELS[level])
+    root.addHandler(handler)  # before the others go: what is logged without any is written as it is, secrets and all
+    for old in before:
+        root.removeHandler(old)
+        old.close()
     for noisy in QUIET:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 

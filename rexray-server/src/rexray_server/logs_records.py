@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -79,8 +80,8 @@ def _message(record: logging.LogRecord) -> str:
 def _shown(value: object) -> str | int | float | bool:
     text = _said(value)
     scrubbed = scrub(text)
-    if scrubbed == text and isinstance(value, (bool, int, float)):
-        return value
+    if scrubbed == text and (isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))):
+        return value  # JSON has no others
     return scrubbed
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from rexray.errors import RexrayError
 from rexray.paths import Paths
+from rexray.redaction import scrub
 from rexray_server import endpoint as endpoints
 from rexray_server import modules
 from rexray_server.activation import Passed, matching
@@ -58,6 +58,8 @@ class RunningModule:
         self._task: asyncio.Task[None] | None = None
         self._awaited: asyncio.Future[Backend] | None = None
         """The backend that is being made; whoever takes it over clears this."""
+        self._spec = ""
+        """The name of the spec file that is there for this module, if one is."""
 
     @property
     def _opened(self) -> tuple[Door, Front]:
@@ -217,6 +219,11 @@ class RunningModule:
             plan.module.endpoint, mode=server.socket_mode, user=server.user, group=server.group
         )
 
+    def leave_name(self, plan: Plan) -> None:
+        """Free the name that another plan gives up: another module may get it by the same reload."""
+        if self.module.name != plan.module.name:
+            self._remove_spec()
+
     async def replace(self, plan: Plan, backend: Backend | None) -> None:
         """Answer by another backend as soon as calls under way are done with the one before, which is closed.
 
@@ -224,20 +231,23 @@ class RunningModule:
         """
         self._unfollow()
         self._abandon()
-        if self.module.name != plan.module.name:
-            self._ground.specs.remove(self._spec_name())
         self.plan, self.module = plan, plan.module
-        if backend is None:
-            self._awaited = self.making(plan)
-            self._follow(self._come_up(self._awaited))
-            return
-        before = self._opened[1].hold()
+        self._write_spec()
+        front = self._opened[1]
+        before = front.hold()
         if before is not None:
             await in_thread(self.module.name, lambda: before.drain(DRAIN_SECONDS))
-        self._install(backend)
-        self._write_spec()
+        if backend is not None:
+            self._install(backend)
+        else:
+            if before is None:
+                front.refuse(plan, self.reason)
+            else:  # it came up while the next one was made: that one's settings are not these
+                self._set(STARTING, "")
+            self._awaited = self.making(plan)
+            self._follow(self._come_up(self._awaited))
         if before is not None:
-            await in_thread(self.module.name, before.close)
+            await self._close(before, DRAIN_SECONDS)
 
     # Stopping
 
@@ -248,8 +258,8 @@ class RunningModule:
 
     def shut(self) -> None:
         """Take nothing new."""
+        self._remove_spec()
         if self._door is not None:
-            self._ground.specs.remove(self._spec_name())
             self._door.shut()
 
     async def stop(self, seconds: float = DRAIN_SECONDS) -> None:
@@ -262,9 +272,15 @@ class RunningModule:
             await self._door.close(seconds)
             self._door = None
         if backend is not None:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(in_thread(self.module.name, backend.close), max(seconds, 1.0))
+            await self._close(backend, max(seconds, 1.0))
         self._front = None
+
+    async def _close(self, backend: Backend, seconds: float) -> None:
+        """Close a backend; a plug-in that hangs or fails at that keeps nothing else from being done."""
+        try:
+            await asyncio.wait_for(in_thread(self.module.name, backend.close), seconds)
+        except Exception:
+            log.warning("the plug-in does not close", exc_info=True, extra={"fields": {"module": self.module.name}})
 
     # Spec files
 
@@ -282,6 +298,7 @@ class RunningModule:
     def _write_spec(self) -> None:
         name = self._spec_name()
         if not self.has_spec:
+            self._spec = ""
             self._ground.specs.remove(name)
             return
         address = self.address if self.module.endpoint.path is None else f"unix://{self.address}"
@@ -292,7 +309,14 @@ class RunningModule:
         except (RexrayError, OSError) as error:
             log.error("no spec file", extra={"fields": {"module": self.module.name, "error": str(error)}})
         else:
+            self._spec = name
             log.info("spec file", extra={"fields": {"module": self.module.name, "file": path}})
+
+    def _remove_spec(self) -> None:
+        """Once: a module that comes may have the name of one that goes."""
+        if self._spec:
+            self._ground.specs.remove(self._spec)
+            self._spec = ""
 
     # States
 
@@ -312,7 +336,7 @@ class RunningModule:
     def _set(self, state: str, reason: str) -> None:
         if state == READY and self.state == DEGRADED:
             log.info("module recovered", extra={"fields": {"module": self.module.name}})
-        self.state, self.reason = state, " ".join(reason.split())
+        self.state, self.reason = state, " ".join(scrub(reason).split())
         self._ground.changed()
 
     def _follow(self, work: Coroutine[Any, Any, None]) -> None:
@@ -336,4 +360,4 @@ class RunningModule:
 def close_late(making: asyncio.Future[Backend]) -> None:
     """Close a backend that was made for nobody, as soon as it is there: to be called back by its future."""
     if not making.cancelled() and making.exception() is None:
-        making.result().close()
+        in_thread("late", making.result().close)

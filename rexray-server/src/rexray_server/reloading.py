@@ -106,7 +106,7 @@ async def _change(before: RunningModule, plan: Plan, changes: Changes, undo: con
     if making.done() and making.exception() is None:
         backend: Backend | None = making.result()
         assert backend is not None
-        undo.callback(backend.close)
+        undo.callback(close_late, making)
     elif before.backend is None and (not making.done() or isinstance(making.exception(), AWAY)):
         backend = None
     elif making.done():
@@ -129,8 +129,12 @@ def _essence(plan: Plan) -> Plan:
 
 async def commit(changes: Changes) -> None:
     """Let it all come true; what was removed is the caller's to stop."""
-    for module in changes.added:
-        await module.answer()
+    for module, plan, _ in changes.remade:
+        module.leave_name(plan)
     for module, plan in changes.adjusted:
         module.adjust(plan)
-    await asyncio.gather(*(module.replace(plan, backend) for module, plan, backend in changes.remade))
+    replacing = [module.replace(plan, backend) for module, plan, backend in changes.remade]
+    answering = [module.answer() for module in changes.added]
+    outcomes = await asyncio.gather(*replacing, *answering, return_exceptions=True)
+    if fault := next((outcome for outcome in outcomes if isinstance(outcome, BaseException)), None):
+        raise fault  # after all others have done theirs

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from rexray.core_settings import CoreSettings
-from rexray.errors import InvalidRequest, RexrayError
+from rexray.errors import BrokenPlugin, InvalidRequest, RexrayError
 from rexray.paths import Paths
+from rexray.redaction import scrub
 from rexray.registry import registry
 from rexray.services import check_files
 from rexray.settings import Sources
@@ -55,6 +56,7 @@ class Service:
         self._beside: set[asyncio.Task[None]] = set()
         self._leaving: set[asyncio.Task[None]] = set()
         self._retries: dict[str, asyncio.Task[None]] = {}
+        self._reloading: asyncio.Task[None] | None = None
         self._monitoring = Monitoring(
             sources.load(MonitoringSettings), self.states, self._is_alive, stocks=self._stocks
         )
@@ -108,10 +110,11 @@ class Service:
                 starting.result()
                 self._notifier.ready(self._status())
                 ready(self.board())
-                self._do(self._reload_when(reload))
+                self._reloading = self._do(self._reload_when(reload))
             log.info("stopping", extra={"fields": {"signal": await stop}})
-            starting.cancel()
             self._notifier.stopping()
+            await _end(starting)
+            await _end(self._reloading)
         log.info("stopped")
 
     # Starting
@@ -136,12 +139,12 @@ class Service:
             plan = await self._plan(module.module)
         except InvalidRequest as error:
             return _chained(_Wrong(), error)
-        except (RexrayError, OSError) as error:
-            return _chained(_Failed(), error)
+        except Exception as error:  # noqa: BLE001 the other modules are not to miss it
+            return _chained(_Failed(), _explained(module, error))
         try:
             await module.start(plan)
-        except (RexrayError, OSError) as error:
-            return _chained(_Failed(), error)
+        except Exception as error:  # noqa: BLE001 see above
+            return _chained(_Failed(), _explained(module, error))
         return None
 
     async def _plan(self, module: Module) -> Plan:
@@ -149,13 +152,12 @@ class Service:
 
     def _retry(self, module: RunningModule, first: float = 1.0) -> None:
         """Start it again now and then, until that succeeds."""
-        self._end_retry(module)
         self._retries[module.module.key] = self._do(self._start_later(module, first))
 
-    def _end_retry(self, module: RunningModule) -> None:
-        task = self._retries.pop(module.module.key, None)
-        if task is not None:
-            task.cancel()
+    async def _leave(self, module: RunningModule) -> None:
+        """Stop a module, after whatever still starts it."""
+        await _end(self._retries.pop(module.module.key, None))
+        await module.stop()
 
     async def _start_later(self, module: RunningModule, first: float) -> None:
         for pause in pauses(first):
@@ -201,22 +203,22 @@ class Service:
             else:
                 log.info("reloaded", extra={"fields": changes.fields()})
         self._monitoring.reloaded(ok=not error)
-        self._reloaded = Reloaded(began=began, error=error)
+        self._reloaded = Reloaded(began=began, error=scrub(error))
         self._tell()
         self._notifier.ready(self._status())
 
     async def _commit(self, found: Sequence[Module], changes: reloading.Changes) -> None:
-        await reloading.commit(changes)
         for gone in changes.removed:
-            self._end_retry(gone)
             gone.shut()
-            self._leaving.add(leaving := self._do(gone.stop()))
+            self._leaving.add(leaving := self._do(self._leave(gone)))
             leaving.add_done_callback(self._leaving.discard)
         known = {running.module.key: running for running in [*self._running.values(), *changes.added]}
         self._running = {module.key: known[module.key] for module in found}
         for failed, module in changes.failed:
+            await self._leave(failed)  # it may have come up meanwhile, by the settings of before
             failed.module = module
             self._retry(failed, first=0.01)
+        await reloading.commit(changes)
 
     # Telling
 
@@ -265,9 +267,7 @@ class Service:
         return stop, reload
 
     async def _stop_all(self) -> None:
-        for module in self._running.values():
-            self._end_retry(module)
-        await asyncio.gather(*(module.stop() for module in self._running.values()), *self._leaving)
+        await asyncio.gather(*map(self._leave, self._running.values()), *self._leaving)
 
     def _do(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Do it beside everything else; the end of the loop cancels it."""
@@ -288,6 +288,21 @@ class _Wrong(_Failed):
 def _chained(failed: _Failed, cause: Exception) -> _Failed:
     failed.__cause__ = cause
     return failed
+
+
+def _explained(module: RunningModule, error: Exception) -> Exception:
+    """An error that can be told as it is; the log has where a fault of a plug-in's comes from."""
+    if isinstance(error, (RexrayError, OSError)):
+        return error
+    log.error("module failed", exc_info=error, extra={"fields": {"module": module.module.name}})
+    return BrokenPlugin(f"module {module.module.name!r}: internal error: {type(error).__name__}: {error}")
+
+
+async def _end(task: asyncio.Task[None] | None) -> None:
+    """Cancel a task, and let it tidy up."""
+    if task is not None:
+        task.cancel()
+        await asyncio.wait({task})
 
 
 def _allow_many_connections() -> None:

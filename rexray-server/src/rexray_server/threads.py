@@ -28,9 +28,12 @@ def in_thread(name: str, work: Callable[[], T]) -> asyncio.Future[T]:
             future.set_result(result)  # type: ignore[arg-type] # without an error it is a T
 
     def run() -> None:
-        result, error = None, None
+        result: T | None = None
+        error: BaseException | None = None
         try:
             result = work()
+        except StopIteration as raised:  # a future refuses that one, and would never be done
+            error = RuntimeError(f"{type(raised).__name__}: {raised}")
         except BaseException as raised:  # noqa: BLE001 whoever awaits the future gets it
             error = raised
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile

@@ -25,23 +25,30 @@ def main(args: Sequence[str] | None = None) -> None:
         where = error.ctx.command_path if error.ctx else "rexray"
         message = error.format_message()
         message += "" if message.endswith((".", "?")) else "."
-        click.echo(f"error: {message} See '{where} --help'.", err=True)
+        tell(f"{message} See '{where} --help'.")
         status = error.exit_code
     except click.ClickException as error:
-        click.echo(f"error: {error.format_message()}", err=True)
+        tell(error.format_message())
         status = error.exit_code
     except RexrayError as error:
-        click.echo(f"error: {error}", err=True)
+        tell(message_of(error))
         status = 1
     except BrokenPipeError:
         sys.stderr.close()  # the reader went away; the interpreter would complain about stdout at exit
         status = 141
     except OSError as error:
-        click.echo(f"error: {message_of(error)}", err=True)
+        tell(message_of(error))
         status = 1
     except (click.Abort, KeyboardInterrupt):
         status = 130
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def tell(message: str) -> None:
+    """The line that says an error, without the secrets that were met on the way to it."""
+    from rexray.redaction import scrub  # where there are any it is imported
+
+    click.echo(f"error: {scrub(message)}", err=True)
 
 
 def message_of(error: RexrayError | OSError) -> str:

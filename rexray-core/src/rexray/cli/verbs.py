@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from rexray.cli import message_of
+from rexray.cli import message_of, tell
 from rexray.cli.output import Printer
 from rexray.cli.rows import Row
 from rexray.errors import RexrayError
@@ -71,7 +71,7 @@ def _tried(item: T, act: Callable[[T], Row], printer: Printer, manner: Manner) -
     except (RexrayError, OSError) as error:
         if not manner.continue_on_error:
             raise
-        click.echo(f"error: {message_of(error)}", err=True)
+        tell(message_of(error))
         return False
     printer.add(row)
     return True

@@ -25,7 +25,10 @@ _force = click.option("--force", is_flag=True, help="Replace files in that folde
 _driver = click.option("--driver", default="", help="The driver to deploy, where the settings do not say it.")
 _image = click.option("--image", default=f"rexray:{__version__}", show_default=True, help="The container image.")
 _host_paths = click.option(
-    "--host-path", "host_paths", multiple=True, help="A directory of each host that nodes read, such as a client's own."
+    "--host-path",
+    "host_paths",
+    multiple=True,
+    help="A directory of each host that nodes read, or write to after ':rw'.",
 )
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -126,6 +129,6 @@ def container(driver: str, packages: tuple[str, ...], wheels: str, directory: Pa
 
 def _absolute(paths: tuple[str, ...]) -> tuple[str, ...]:
     for path in paths:
-        if not path.startswith("/") or ":" in path or not path.isprintable():
-            raise InvalidRequest(f"{path!r} is no directory of a host: write its whole path")
+        if not path.startswith("/") or ":" in path.removesuffix(":rw") or not path.isprintable():
+            raise InvalidRequest(f"{path!r} is no directory of a host: write its whole path, with :rw behind it or not")
     return paths

@@ -26,7 +26,7 @@ _SOCKET = f"{_PLUGIN_DIRECTORY}/csi.sock"
 class Cluster:
     """How the plug-in runs in a cluster.
 
-    ``host_paths`` are directories of each host that nodes see at the same path, and cannot write to.
+    ``host_paths`` are directories of each host that nodes see at the same path, and write to after ``:rw``.
     """
 
     namespace: str
@@ -194,6 +194,7 @@ def _node(subject: Subject, cluster: Cluster) -> Object:
     plugin["securityContext"] = {"privileged": True}
     shared = {"mountPropagation": "Bidirectional"}
     own = f"{_KUBELET}/plugins/{subject.plugin}"
+    paths = [shown.partition(":") for shown in cluster.host_paths]
     kept = (("state", f"/var/lib/rexray/csi/{subject.plugin}"), ("run", f"/run/rexray-csi/{subject.plugin}"))
     plugin["volumeMounts"] += [
         {"name": "kubelet", "mountPath": _KUBELET, **shared},
@@ -203,8 +204,8 @@ def _node(subject: Subject, cluster: Cluster) -> Object:
         {"name": "udev", "mountPath": "/run/udev", "readOnly": True},
         {"name": "modules", "mountPath": "/lib/modules", "readOnly": True},
         *(
-            {"name": f"host-{number}", "mountPath": path, "readOnly": True}
-            for number, path in enumerate(cluster.host_paths)
+            {"name": f"host-{number}", "mountPath": path, "readOnly": mode != "rw"}
+            for number, (path, _, mode) in enumerate(paths)
         ),
     ]
     volumes = [
@@ -215,7 +216,7 @@ def _node(subject: Subject, cluster: Cluster) -> Object:
         _host("dev", "/dev", "Directory"),
         _host("udev", "/run/udev", "DirectoryOrCreate"),
         _host("modules", "/lib/modules", "DirectoryOrCreate"),
-        *(_host(f"host-{number}", path, "Directory") for number, path in enumerate(cluster.host_paths)),
+        *(_host(f"host-{number}", path, "Directory") for number, (path, _, _) in enumerate(paths)),
         *_config_volume(subject),
     ]
     pod = {
@@ -223,6 +224,8 @@ def _node(subject: Subject, cluster: Cluster) -> Object:
         "automountServiceAccountToken": False,
         "priorityClassName": "system-node-critical",
         "hostNetwork": True,  # a host's name, its metadata service and its iSCSI are those of its network
+        "hostPID": True,  # users of a device are looked for among all processes, before it is taken away
+        "hostIPC": True,  # device mapper waits for udev by a semaphore that udev has to see
         "dnsPolicy": "ClusterFirstWithHostNet",
         "nodeSelector": {"kubernetes.io/os": "linux"},
         "tolerations": [{"operator": "Exists"}],

@@ -14,7 +14,10 @@ from rexray_server.deploy.subject import CONFIG, Subject
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Nomad:
-    """How the plug-in runs in Nomad; ``host_paths`` are directories of each client that nodes see at the same path."""
+    """How the plug-in runs in Nomad.
+
+    ``host_paths`` are directories of each client that nodes see at the same path, and write to after ``:rw``.
+    """
 
     namespace: str
     image: str
@@ -25,25 +28,26 @@ def controller_job(subject: Subject, nomad: Nomad) -> str:
     """The job of the controller; its credentials are those that Nomad keeps for it as variables of the job."""
     name = f"{subject.name}-controller"
     note = f"# Its credentials: nomad var put nomad/jobs/{name} NAME=VALUE ..., which become its environment."
+    path = f'\\"nomad/jobs/{name}\\"'
     credentials = _block(
         "template",
         _set("destination", "${NOMAD_SECRETS_DIR}/credentials.env", raw=True),
         _set("env", True),
-        f'data = "{{{{ with nomadVar \\"nomad/jobs/{name}\\" }}}}{{{{ range .Tuples }}}}'
-        '{{ .K }}={{ .V | toJSON }}\\n{{ end }}{{ end }}"',
+        # without that question Nomad would wait for variables that a driver may do without
+        f'data = "{{{{ if nomadVarExists {path} }}}}{{{{ with nomadVar {path} }}}}{{{{ range .Tuples }}}}'
+        '{{ .K }}={{ .V | toJSON }}\\n{{ end }}{{ end }}{{ end }}"',
     )
     return _job(subject, nomad, "controller", note, _set("count", 1), [], credentials)
 
 
 def node_job(subject: Subject, nomad: Nomad) -> str:
     """The job of the nodes, which have no credentials."""
-    volumes = [
-        "/dev:/dev",
+    volumes = [  # but for /dev, which Nomad mounts into each plug-in: Docker refuses a second mount there
         "/run/udev:/run/udev:ro",
         "/lib/modules:/lib/modules:ro",
-        f"/var/lib/rexray/csi/{subject.plugin}:/var/lib/rexray",
+        f"/var/lib/rexray/csi/{subject.plugin}:/var/lib/rexray:rshared",
         f"/run/rexray-csi/{subject.plugin}:/run/rexray",
-        *(f"{path}:{path}:ro" for path in nomad.host_paths),
+        *(f"{path}:{path}:{mode or 'ro'}" for path, _, mode in (shown.partition(":") for shown in nomad.host_paths)),
     ]
     note = (
         "# Clients allow their docker plugin privileged containers and volumes: allow_privileged and volumes.enabled."
@@ -60,7 +64,7 @@ def _job(
         "config",
         _set("image", nomad.image),
         _set("args", ["start", "-f", "--nopid"]),
-        *([_set("privileged", True), _set("network_mode", "host")] if node else []),
+        *([_set("privileged", True), *(_set(f"{what}_mode", "host") for what in _SHARED)] if node else []),
         *([_set("volumes", mounts)] if mounts else []),
     )
     plugin = _block(
@@ -126,4 +130,7 @@ def _value(value: object, *, raw: bool = False) -> str:
     return f'"{text if raw else text.replace("${", "$${").replace("%{", "%%{")}"'
 
 
+_SHARED = ("ipc", "network", "pid")
+"""What a node has of its host: udev ends what device mapper waits for by semaphores, and users of a device are looked
+for among all processes before it is taken away."""
 _ESCAPES: Mapping[str, str] = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}

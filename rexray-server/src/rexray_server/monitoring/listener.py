@@ -153,7 +153,11 @@ class _Reader(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer it."""
-        parts = urlsplit(self.path)
+        try:
+            parts = urlsplit(self.path)
+        except ValueError:
+            self.send_error(400)
+            return
         try:
             reply = self._answer(parts.path, parts.query, ",".join(self.headers.get_all("Accept") or ()))
         except Exception:
