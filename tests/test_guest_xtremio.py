@@ -9,6 +9,8 @@ import pytest
 
 from uml_parts import run_tests
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.needs("root")
 @pytest.mark.needs("uml")

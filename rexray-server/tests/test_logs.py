@@ -149,7 +149,7 @@ def test_the_form_follows_the_setting_and_else_the_stream(
     if is_json:
         assert lines(written)[0]["volume"] == "data"
     else:
-        assert written.getvalue().startswith("INFO[0")
+        assert re.match(r"INFO\[\d{4,}\] ", written.getvalue())
         assert written.getvalue().endswith(' volume=data path="/a b" request_id=r-1\n')
 
 

@@ -11,6 +11,7 @@ import os
 import random
 import secrets
 import shutil
+import subprocess
 import sys
 import tempfile
 import threading
@@ -25,6 +26,7 @@ from clients import SHARED, SIZE, Client, CSIClientOfSoak, DockerClient, Keeping
 from talking import Talk
 from world import Belief, Over, World
 
+from rexray.mounts import mount_table
 from service_parts import BRIDGE, Daemon
 
 KINDS: list[tuple[type[Client], str, int]] = [
@@ -128,6 +130,13 @@ class Soak:
             raise Over
 
 
+def _let_others_go() -> None:
+    """Keep no copy of what others have mounted: they could not detach it while this namespace lasts."""
+    mounts = [mount.target for mount in mount_table() if mount.source.startswith("/dev/") and mount.target != "/"]
+    for target in reversed(mounts):
+        subprocess.run(["umount", "--lazy", target], check=False, stderr=subprocess.DEVNULL)
+
+
 def main(arguments: list[str]) -> int:
     """One run as the environment says, and its report."""
     if os.geteuid() != 0:
@@ -135,6 +144,7 @@ def main(arguments: list[str]) -> int:
         return 1
     if arguments != [INSIDE]:
         os.execvp("unshare", [*UNSHARE, sys.executable, str(Path(__file__).parent), INSIDE])
+    _let_others_go()
     seed = os.environ.get("SOAK_SEED") or secrets.token_hex(4)
     seconds = float(os.environ.get("SOAK_SECONDS") or 600)
     home = Path(tempfile.mkdtemp(prefix="rxs"))

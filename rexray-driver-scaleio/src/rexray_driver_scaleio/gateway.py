@@ -19,8 +19,6 @@ from rexray_driver_scaleio.settings import ScaleIoSettings
 from rexray_driver_scaleio.shared import Shared
 
 _JSON = {"Accept": "application/json;version=2.0", "Content-Type": "application/json;version=2.0"}
-_LOGINS = 3
-"""How often a request is repeated with a new token: a gateway that restarts forgets them, and may do it again."""
 _VERSION = re.compile(r"([0-9]+)\.([0-9]+)")
 
 
@@ -62,17 +60,16 @@ class Gateway:
         return self._call("POST", path, action, body, once=once)
 
     def _call(self, method: str, path: str, action: str, body: object, *, once: bool = False) -> Any:
-        authorization = self._authorization.get()
-        for _ in range(_LOGINS):
-            try:
-                return self._once(method, path, action, body, authorization, once=once)
-            except RexrayError as error:
-                if why(error) is not Why.LOGGED_OUT:
-                    raise
-                authorization = self._authorization.get(authorization)
-                if once:
-                    raise
-        return self._once(method, path, action, body, authorization)
+        used = self._authorization.get()
+        try:
+            return self._once(method, path, action, body, used, once=once)
+        except RexrayError as error:
+            if why(error) is not Why.LOGGED_OUT:
+                raise
+            fresh = self._authorization.get(used)
+            if once:
+                raise
+        return self._once(method, path, action, body, fresh)
 
     def _once(
         self, method: str, path: str, action: str, body: object, authorization: str, *, once: bool = False
