@@ -15,6 +15,7 @@ An endpoint that is said (``$CSI_ENDPOINT``) is always served: beside configured
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -233,9 +234,13 @@ def _plan(module: Module) -> Plan:
             plugin.make(sources)  # it knows what else may be meant, and says so
             raise
         service, driver, sources = found.name, found.driver, found.sources
-        node, storage = registry().node_driver(driver), registry().storage_driver(driver)
-        classes = [storage.settings, node.settings, registry().os_driver(os_name(sources)).settings, VolumeSettings]
-        settings.append((os_name(sources), sources.load(CoreSettings).remote_management))
+        classes = [registry().storage_driver(driver).settings, VolumeSettings]
+        settings.append(sources.load(CoreSettings).remote_management)
+        if server.mode != "controller":
+            classes.append(registry().node_driver(driver).settings)
+            with contextlib.suppress(PluginError):  # it is not needed, and not missed, before something is mounted
+                settings.append(os_name(sources))
+                classes.append(registry().os_driver(os_name(sources)).settings)
     else:
         classes = [plugin.settings] if plugin.settings else list(registry().settings())
         service = own_name(sources, classes, _CHOICES)
