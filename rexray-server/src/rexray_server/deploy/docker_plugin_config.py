@@ -21,9 +21,10 @@ ENTRYPOINT = ("rexray", "start", "-f", "--nopid")
 _INTERFACE = "docker.volumedriver/1.0"
 _HOST_PATHS = ("/dev", "/sys")
 """Devices come and go while it runs; to have the kernel look at a disk again is to write below ``/sys``."""
-_CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_SYS_RESOURCE")
-"""For mounts and devices; to see what the host's processes have mounted and open, before a device is taken away; and to
-have a mounted ext4 grow with its volume."""
+_CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_SYS_PTRACE")
+"""For mounts and devices; to see what the host's processes have mounted and open, before a device is taken away.
+
+Without CAP_SYS_RESOURCE, which some hosts withhold from dockerd, a mounted ext4 grows when it is mounted again."""
 _DRIVER = "REXRAY_STORAGEDRIVERS"
 _FIXED = {"CSI_ENDPOINT", "REXRAY_VOLUME_MOUNT_PATH", "X_CSI_NATIVE", "X_CSI_DRIVER", _DRIVER}
 """Docker has to find the socket and the mounts where they are said to be here; the driver is what it was made for."""
