@@ -51,7 +51,7 @@ class Host:
         (root / "var/run").symlink_to("/run")
         for name in ("passwd", "group"):
             shutil.copy(f"/etc/{name}", root / "etc")
-        script = HOLD.format(folders=" ".join(folder for folder in folders if Path("/", folder).is_dir()), root=root)
+        script = HOLD.format(folders=shlex.join(folder for folder in folders if Path("/", folder).is_dir()), root=root)
         self.holder = subprocess.Popen(
             ["unshare", "--mount", "sh", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

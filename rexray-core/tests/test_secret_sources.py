@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ def test_what_names_no_source_is_the_secret_itself(text: str) -> None:
 def test_a_secret_comes_from_a_file_a_variable_or_a_command(secret: Path) -> None:
     assert load(f"file:{secret}") == "canary"
     assert load("env:OTHER", {"OTHER": "canary"}) == "canary"
-    assert load(f'command:{sys.executable} -c \'print("can" + "ary")\'') == "canary"
+    assert load(f'command:{shlex.quote(sys.executable)} -c \'print("can" + "ary")\'') == "canary"
     assert load("env:OTHER", {"OTHER": "env:MORE"}) == "env:MORE", "what is found is the secret, and no other source"
 
 
