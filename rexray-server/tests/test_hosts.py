@@ -228,6 +228,16 @@ def test_only_root_changes_this_host() -> None:
     assert done.stdout.count("\n") == 1
 
 
+def test_a_program_in_a_folder_with_a_blank_is_one_word_to_systemd_and_to_a_shell(
+    say: Callable[..., Result], tree: Path
+) -> None:
+    for init in ("systemd", "update-rc.d"):
+        assert say("install", "--init", init, "--program", "'/opt/two words/rexray'").exit_code == 0
+    unit = (tree / "etc/systemd/system/rexray.service").read_text()
+    assert 'ExecStart="/opt/two words/rexray" start -f\n' in unit
+    assert "    '/opt/two words/rexray' \"$@\"\n" in (tree / "etc/init.d/rexray").read_text()
+
+
 @pytest.mark.parametrize("words", ["rexray", "/opt/rex'ray/rexray", '/opt/"rexray"', "", "/opt/rexray\n", "/opt/a\\b"])
 def test_a_program_that_a_unit_and_a_shell_would_read_differently_is_refused(
     say: Callable[..., Result], tree: Path, words: str

@@ -44,7 +44,7 @@ class Host:
 def this_program() -> str:
     """The command line of this very ``rexray``: the script beside its Python, or that Python with the module."""
     script = Path(sys.executable).parent / "rexray"
-    return str(script) if os.access(script, os.X_OK) else f"{sys.executable} -m rexray"
+    return shlex.join([str(script)] if os.access(script, os.X_OK) else [sys.executable, "-m", "rexray"])
 
 
 def find_host(root: Path, init: str, program: str, paths: Paths) -> Host:
@@ -89,10 +89,14 @@ def files_of(host: Host) -> Sequence[HostFile]:
 
 def checked(program: str) -> str:
     """A command line that means the same to systemd and to a shell; ``InvalidRequest`` for any other."""
-    words = program.split()
-    if not words or not words[0].startswith("/") or not program.isprintable() or set(program) & set("\"'\\"):
-        raise InvalidRequest(f"{program!r} is no program for a service: name its whole path, without quotation marks")
-    return " ".join(words)
+    try:
+        words = shlex.split(program)
+    except ValueError:
+        words = []
+    unfit = not program.isprintable() or set(program) & set('"\\') or any("'" in word for word in words)
+    if not words or not words[0].startswith("/") or unfit:
+        raise InvalidRequest(f"{program!r} is no program for a service: name its whole path, in '' if it has blanks")
+    return shlex.join(words)
 
 
 def _environment_file(host: Host) -> Path:

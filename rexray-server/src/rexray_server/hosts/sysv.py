@@ -32,8 +32,8 @@ def script(program: str, paths: Paths) -> str:
     """The script, for any POSIX shell; ``program`` is the command line of ``rexray``."""
     text = (files("rexray_server.hosts") / "rexray.init").read_text(encoding="utf-8")
     for placeholder, value in (
-        ("@PROGRAM@", shlex.join(program.split())),
-        ("@DAEMON@", shlex.quote(program.split()[0])),
+        ("@PROGRAM@", shlex.join(shlex.split(program))),
+        ("@DAEMON@", shlex.quote(shlex.split(program)[0])),
         ("@ENV@", shlex.quote(str(paths.etc / "rexray.env"))),
         ("@PIDFILE@", shlex.quote(str(paths.pid_file))),
     ):

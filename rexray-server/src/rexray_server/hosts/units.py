@@ -5,6 +5,7 @@ They work from systemd 247 on. Facts: systemd.unit(5), systemd.service(5), syste
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from string import Template
 
@@ -82,7 +83,8 @@ WantedBy=sockets.target
 
 def service_unit(program: str, paths: Paths) -> str:
     """The unit of the service; ``program`` is the command line of ``rexray``, in which ``%`` and ``$`` are plain."""
-    command = program.replace("%", "%%").replace("$", "$$")
+    words = [word.replace("%", "%%").replace("$", "$$") for word in shlex.split(program)]
+    command = " ".join(f'"{word}"' if " " in word else word for word in words)
     return _SERVICE.substitute(program=command, env=str(paths.etc / "rexray.env").replace("%", "%%"))
 
 
