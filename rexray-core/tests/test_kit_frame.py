@@ -258,7 +258,7 @@ def test_a_call_is_killed_at_every_fault_point_and_at_moments(rig: StorageRig) -
     points = {where.rsplit(" ", 1)[1]: is_there for where, is_there in made.items() if "fault point" in where}
     assert points == {"memory-create-asked": False, "memory-save-written": False, "memory-create-recorded": True}
     assert made["nowhere"] is True
-    assert len([where for where in made if where.startswith("after ")]) == MOMENTS
+    assert len([killed for killed, _ in found if killed.where.startswith("after ")]) == MOMENTS
 
 
 def test_a_class_that_another_process_cannot_import_is_skipped(rig: StorageRig) -> None:
