@@ -114,7 +114,8 @@ def test_systemd_starts_the_installed_service_at_boot_until_it_is_uninstalled(ho
     assert "ran systemctl enable rexray.service\n" in said
     links = host.root / "etc/systemd/system/multi-user.target.wants"
     assert os.readlink(links / "rexray.service") == "/etc/systemd/system/rexray.service"
-    assert f"ExecStart={REXRAY} start -f" in (host.root / "etc/systemd/system/rexray.service").read_text()
+    program = f'"{REXRAY}"' if " " in str(REXRAY) else REXRAY
+    assert f"ExecStart={program} start -f" in (host.root / "etc/systemd/system/rexray.service").read_text()
     assert not (host.root / "run/rexray").exists(), "it was enabled, not started"
     host.rexray("install")
     assert host.run("systemctl", "is-enabled", "rexray.service").stdout == "enabled\n"

@@ -201,7 +201,7 @@ def test_a_refusal_that_is_over_when_the_volume_is_looked_at_is_tried_again(
 def test_a_volume_that_is_still_being_made_is_attached_once_it_is(
     cloud: Cloud, proxy: Proxy, driver: Ec2Storage, web: InstanceId
 ) -> None:
-    cloud.delays(create=0.5)
+    cloud.delays(create=2)
     made = cloud.client().create_volume(AvailabilityZone=ZONE, Size=1, VolumeType="gp3")["VolumeId"]
     assert driver.attach(VolumeId(made), web).status == "attached"
     assert proxy.counts["AttachVolume"] == 2
